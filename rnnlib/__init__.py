@@ -1,0 +1,45 @@
+"""Recurrent networks as dynamical systems.
+
+A `System` is a one-step map over a flat state, equation (1) of the paper; every analysis takes a
+system and nothing else. Start with ``from_module(torch.nn.LSTM(...))``.
+"""
+
+from rnnlib.adapters import flatten_state, from_module, from_step, lstm, unflatten_state
+from rnnlib.cost import cost, cost_over, mean_squared_error, squared_error
+from rnnlib.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
+from rnnlib.maps import from_function, henon, linear, logistic
+from rnnlib.orbits import OrbitDiagram, orbit_diagram, simulate, trajectory
+from rnnlib.steady_state import SteadyState, steady_state
+from rnnlib.systems import System, closed_loop
+from rnnlib.tangent import jacobian, push_forward
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LyapunovSpectrum",
+    "OrbitDiagram",
+    "SteadyState",
+    "System",
+    "closed_loop",
+    "cost",
+    "cost_over",
+    "flatten_state",
+    "from_function",
+    "from_module",
+    "from_step",
+    "henon",
+    "jacobian",
+    "kaplan_yorke_dimension",
+    "linear",
+    "logistic",
+    "lstm",
+    "lyapunov_spectrum",
+    "mean_squared_error",
+    "orbit_diagram",
+    "push_forward",
+    "simulate",
+    "squared_error",
+    "steady_state",
+    "trajectory",
+    "unflatten_state",
+]

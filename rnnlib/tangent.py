@@ -1,0 +1,44 @@
+"""Derivatives of one step: Jacobians and the push-forward of tangent vectors."""
+
+import torch
+from torch import Tensor
+
+from rnnlib.systems import System
+
+
+def push_forward(
+    system: System, x: Tensor, tangents: Tensor, z: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Move a state and tangent vectors at it one step on.
+
+    Args:
+        system: the system, with batch axes or without.
+        x: the state, shape ``(*batch, n_x)``.
+        tangents: the vectors as columns, shape ``(*batch, n_x, k)``.
+        z: the input, shape ``(*batch, n_z)``; by default the held one.
+
+    Returns:
+        ``f(x)`` of shape ``(*batch, n_x)`` and ``J(x) tangents`` of shape ``(*batch, n_x, k)``.
+    """
+
+    def along(v: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.func.jvp(lambda x: system.step(x, z), (x,), (v,))
+
+    return torch.func.vmap(along, in_dims=-1, out_dims=(None, -1))(tangents)
+
+
+def jacobian(system: System, x: Tensor, z: Tensor | None = None) -> Tensor:
+    """Return the Jacobian ``A = df/dx`` of the transition, equation (1a).
+
+    Args:
+        system: the system, with batch axes or without.
+        x: the states, shape ``(*batch, n_x)``.
+        z: the input, shape ``(*batch, n_z)``; by default the held one.
+
+    Returns:
+        Shape ``(*batch, n_x, n_x)``; entry ``[..., i, j]`` is the derivative of component i of
+        the next state with respect to component j of this one.
+    """
+    x = system.initial_state(x)
+    identity = torch.eye(system.n_x, dtype=x.dtype, device=x.device)
+    return push_forward(system, x, identity.expand(*x.shape, system.n_x), z)[1]
