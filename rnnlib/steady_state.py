@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from rnnlib.lyapunov import lyapunov_spectrum
-from rnnlib.orbits import simulate
+from rnnlib.orbits import check_steps, simulate
 from rnnlib.systems import System
 
 KINDS = ("fixed point", "periodic", "quasi-periodic", "chaotic", "divergent", "undetermined")
+ALIGNMENT = 100  # steps for a tangent vector to turn into the leading direction
 
 
 class SteadyState(NamedTuple):
@@ -75,22 +76,25 @@ def steady_state(
     """
     if max_period < 1:
         raise ValueError(f"max_period is {max_period}; it must be 1 or more.")
-    spectrum = lyapunov_spectrum(system, x0, steps, k=1, burn_in=burn_in)
+    check_steps(steps, burn_in)
+    x = x0 if burn_in == 0 else simulate(system, x0, 1, burn_in=burn_in - 1)[0]
+    spectrum = lyapunov_spectrum(system, x, steps, k=1, burn_in=ALIGNMENT)
     exponent, error = spectrum.exponents[..., 0], spectrum.error[..., 0]
-    window = simulate(system, x0, 3 * max_period, burn_in=burn_in + steps)
+    window = simulate(system, x, 3 * max_period, burn_in=ALIGNMENT + steps)
     size = window.abs().amax(-1)  # time, *batch
     diverged = ~(size < bound).all(0)
 
     early = _residuals(window[: 2 * max_period], max_period)  # period, *batch
     late = _residuals(window[max_period:], max_period)
-    recurs = late < tolerance
-    first = torch.where(recurs.any(0), recurs.int().argmax(0), late.nan_to_num(torch.inf).argmin(0))
-    residual = late.gather(0, first[None])[0]
-    shrinks = residual < 0.75 * early.gather(0, first[None])[0]
     margin = torch.maximum(3 * error, torch.full_like(error, 2 / steps))
+    # At a sink the residuals of its period shrink as exp(exponent t), those of other periods do not
+    shrinks = (late < early * (exponent * max_period / 2).exp()) & (exponent < -margin)
+    recurs, nearest = late < tolerance, late.nan_to_num(torch.inf).argmin(0)
     settled = recurs.any(0)
-    converging = ~settled & shrinks & (residual < 1e-2) & (exponent < 0)
-    periodic = (settled | converging) & ~diverged
+    first = torch.where(settled, recurs.int().argmax(0), shrinks.int().argmax(0))
+    first = torch.where(settled | shrinks.any(0), first, nearest)
+    residual = late.gather(0, first[None])[0]
+    periodic = (settled | shrinks.any(0)) & ~diverged
 
     period = torch.where(periodic, first + 1, 0)
     kind = np.full(tuple(period.shape), "undetermined", dtype=object)

@@ -1,0 +1,123 @@
+"""From torch.nn to a system: both routes to one number."""
+
+import pytest
+import torch
+from torch import nn
+
+import rnnlib
+
+MODULES = {
+    "tanh": lambda: nn.RNN(3, 5),
+    "relu": lambda: nn.RNN(3, 5, nonlinearity="relu"),
+    "gru": lambda: nn.GRU(3, 5),
+    "lstm": lambda: nn.LSTM(3, 5),
+    "no bias": lambda: nn.LSTM(3, 5, bias=False),
+    "two layers": lambda: nn.LSTM(3, 5, num_layers=2, dropout=0.5).eval(),
+    "three layers": lambda: nn.GRU(3, 4, num_layers=3),
+    "large": lambda: nn.LSTM(3, 40),
+    "one unit": lambda: nn.LSTM(1, 1),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_one_step_route_equals_the_whole_sequence_route(name):
+    """Hypothesis: iterating the system gives torch's own outputs and final state."""
+    torch.manual_seed(1)
+    module = MODULES[name]().double()
+    system = rnnlib.from_module(module)
+    u = torch.randn(12, 4, module.input_size, dtype=torch.float64)
+    shape = (module.num_layers, 4, module.hidden_size)
+    state = torch.randn(shape, dtype=torch.float64)
+    if isinstance(module, nn.LSTM):
+        state = (state, torch.randn(shape, dtype=torch.float64))
+    with torch.no_grad():
+        expected, last = module(u, state)
+    x0 = rnnlib.flatten_state(state)
+    outputs = rnnlib.simulate(system, x0, 12, inputs=u, observe="output")
+    torch.testing.assert_close(outputs, expected, atol=1e-14, rtol=0)
+    states = rnnlib.simulate(system, x0, 12, inputs=u)
+    torch.testing.assert_close(states[-1], rnnlib.flatten_state(last), atol=1e-14, rtol=0)
+    back = rnnlib.unflatten_state(states[-1], module.num_layers, module.hidden_size)
+    torch.testing.assert_close(back, last, atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [nn.RNNCell, nn.GRUCell, nn.LSTMCell])
+def test_a_cell_is_a_layer_of_one_step(kind):
+    """Hypothesis: torch's cells and their system make the same step."""
+    cell = kind(2, 3).double()
+    system = rnnlib.from_module(cell)
+    z = torch.randn(4, 2, dtype=torch.float64)
+    x = torch.randn(4, system.n_x, dtype=torch.float64)
+    with torch.no_grad():
+        if kind is nn.LSTMCell:
+            expected = torch.cat(cell(z, (x[:, :3], x[:, 3:])), dim=-1)
+        else:
+            expected = cell(z, x)
+    torch.testing.assert_close(system.step(x, z), expected, atol=1e-15, rtol=0)
+
+
+def test_a_linear_readout_is_a_parameter_and_any_other_module_serves_too():
+    """Hypothesis: both kinds of read-out show readout(h); the linear one can be swept."""
+    module, linear = nn.LSTM(2, 4).double(), nn.Linear(4, 3).double()
+    deep = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)).double()
+    x, z = torch.randn(5, 8, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
+    torch.testing.assert_close(rnnlib.from_module(module, linear).read(x, z), linear(x[:, :4]))
+    torch.testing.assert_close(rnnlib.from_module(module, deep).read(x, z), deep(x[:, :4]))
+    swept = rnnlib.from_module(module, linear).at({"readout.bias": torch.zeros(5, 3).double()})
+    torch.testing.assert_close(swept.read(x, z), linear(x[:, :4]) - linear.bias)
+
+
+def test_a_system_is_a_snapshot():
+    """Hypothesis: training the module later does not change the system."""
+    module = nn.RNN(1, 2).double()
+    system = rnnlib.from_module(module)
+    x, z = torch.ones(2, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    before = system.step(x, z)
+    with torch.no_grad():
+        module.weight_hh_l0.add_(1)
+    assert torch.equal(system.step(x, z), before)
+
+
+def test_any_module_or_function_that_steps_is_a_system():
+    """Hypothesis: from_step wraps a custom module, with its parameters, and a function."""
+
+    class Damped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rate = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+        def forward(self, x, z):
+            return self.rate * x + z
+
+    system = rnnlib.from_step(Damped(), n_x=2, n_z=2)
+    x, z = torch.ones(3, 2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    assert torch.equal(system.step(x, z), torch.full((3, 2), 1.5, dtype=torch.float64))
+    faster = system.at({"rate": torch.tensor(0.25, dtype=torch.float64)})
+    assert torch.equal(faster.step(x, z), torch.full((3, 2), 1.25, dtype=torch.float64))
+    halved = rnnlib.from_step(lambda x: x / 2, n_x=2, readout=lambda x: x[..., :1])
+    assert rnnlib.simulate(halved, x, 3, observe="output")[-1, 0].tolist() == [0.125]
+
+
+def test_what_cannot_be_adapted_says_why():
+    """Hypothesis: each unsupported module and malformed weight is a clear error."""
+    with pytest.raises(TypeError, match="Linear; from_module knows"):
+        rnnlib.from_module(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="bidirectional"):
+        rnnlib.from_module(nn.LSTM(2, 2, bidirectional=True))
+    with pytest.raises(ValueError, match="proj_size=1"):
+        rnnlib.from_module(nn.LSTM(2, 2, proj_size=1))
+    broken = nn.GRU(2, 2)
+    with torch.no_grad():
+        broken.weight_hh_l0[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="'weight_hh_l0' has 1 values that are not finite"):
+        rnnlib.from_module(broken)
+    with pytest.raises(ValueError, match="must be square"):
+        rnnlib.lstm({"weight_hh_l0": torch.zeros(8, 3)})
+    with pytest.raises(ValueError, match="unknown names"):
+        rnnlib.lstm({"weight_hh": torch.zeros(8, 2)})
+    with pytest.raises(ValueError, match="lacks 'weight_hh_l0'"):
+        rnnlib.lstm({"bias_hh_l0": torch.zeros(8)})
+    with pytest.raises(ValueError, match=r"bias_hh_l0.*must be \(8,\)"):
+        rnnlib.lstm({"weight_hh_l0": torch.zeros(8, 2), "bias_hh_l0": torch.zeros(4)})
+    with pytest.raises(ValueError, match="has 7 components"):
+        rnnlib.unflatten_state(torch.zeros(7), 1, 3)
