@@ -1,0 +1,225 @@
+"""The accelerated two-unit LSTM against the original way, as ratios measured in one run.
+
+Peers: the original way (a Python loop over parameter values that copies each weight set into a
+float32 torch.nn.LSTM), a plain Python loop for the Lyapunov spectrum, and the limit that the ten
+sigmoids of a step set, evaluated by the same polynomial on data in the L1 cache.
+
+A row's ratio is the peer's time over ours and should reach its bar. Peers that would take minutes
+are timed on a part and scaled. The peer of the row and our own code alternate; medians count.
+
+Run it: python benchmarks/chaotic_lstm.py
+"""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from rnnlib.two_unit_lstm import LANES, _sigmoid, lyapunov_spectrum, sweep  # noqa: E402
+
+W_I, W_F = [[-1, -4], [-3, -2]], [[-2, 6], [0, -6]]
+W_G, W_O = [[-1, -6], [6, -9]], [[4, 1], [-9, -7]]
+THETA = np.array(W_I + W_F + W_G + W_O, dtype=float)
+PLANE = np.stack([THETA, np.random.default_rng(0).random((8, 2))])
+X0 = np.full(4, 0.5)
+STEPS, BURN_IN, SPECTRUM_STEPS = 100, 100, 2000
+PATH = np.linspace(0.5, 2, 5000)
+TARGETS = sweep(THETA[None], [1.0], x0=X0, steps=STEPS, burn_in=BURN_IN, threads=1).h[:, 0]
+
+
+class Row(NamedTuple):
+    name: str
+    peer: float  # seconds
+    ours: float  # seconds
+    ratio: float  # peer / ours
+    bar: float | None  # the least acceptable ratio, on one thread
+
+
+class Case(NamedTuple):
+    name: str
+    peer: Callable[[], float]  # runs a part, returns the seconds of the whole
+    ours: Callable[[], object]
+    bar: float | None
+    repeats: int
+
+
+def rows(threads: int) -> list[Row]:
+    """Measure every case on a number of threads; one thread is pinned to one core."""
+    global clock
+    # One thread: processor time, which a shared machine's other jobs do not add to.
+    clock = time.process_time if threads == 1 else time.perf_counter
+    affinity = os.sched_getaffinity(0)
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the tiny nn.LSTM is fastest so, whatever we use
+    if threads == 1:
+        os.sched_setaffinity(0, {max(affinity)})
+    try:
+        return [measure(case) for case in cases(threads)]
+    finally:
+        os.sched_setaffinity(0, affinity)
+        torch.set_num_threads(torch_threads)
+
+
+def cases(threads: int) -> list[Case]:
+    def path():
+        run = {"x0": X0, "targets": TARGETS, "steps": STEPS, "burn_in": BURN_IN}
+        return sweep(THETA[None], PATH, **run, threads=threads)
+
+    def plane(n):
+        axes = np.linspace(0, 2, n), np.linspace(-0.5, 0.5, n)
+        run = {"x0": X0, "targets": TARGETS, "steps": STEPS, "burn_in": BURN_IN}
+        return sweep(PLANE, *axes, **run, keep_orbit=False, threads=threads)
+
+    def spectrum():
+        return lyapunov_spectrum(THETA[None], PATH, x0=X0, steps=SPECTRUM_STEPS, threads=threads)
+
+    def original(points):
+        return lambda: points * original_way()
+
+    def limit(points):
+        return lambda: points * sigmoid_limit(threads)
+
+    fast, near, faster = (100.0, 1 / 1.5, 1000.0) if threads == 1 else (None, None, None)
+    found = [
+        Case("figure 1: 5000 values of s / original way", original(5000), path, fast, 11),
+        Case("figure 1: 5000 values of s / limit", limit(5000), path, near, 21),
+    ]
+    for n, repeats in ((150, 9), (1000, 3)):
+        run, name = partial(plane, n), f"cost plane {n} x {n}"
+        found += [
+            Case(f"{name} / original way", original(n**2), run, fast, repeats),
+            Case(f"{name} / limit", limit(n**2), run, near, repeats),
+        ]
+    name = "spectrum, 5000 values of s / plain loop"
+    return [*found, Case(name, plain_spectrum, spectrum, faster, 7)]
+
+
+def measure(case: Case) -> Row:
+    case.peer(), case.ours()  # compile and warm up
+    peer, ours = [], []
+    for _ in range(case.repeats):
+        peer.append(case.peer())
+        ours.append(seconds(case.ours))
+    peer, ours = statistics.median(peer), statistics.median(ours)
+    return Row(case.name, peer, ours, peer / ours, case.bar)
+
+
+clock = time.perf_counter
+
+
+def seconds(function) -> float:
+    start = clock()
+    function()
+    return clock() - start
+
+
+# --- the peers ---
+
+
+def original_way(points=100) -> float:
+    """Seconds for one parameter value, done as the authors' script does it.
+
+    Interpolate the weights, load them into the model, run it, compare, keep the first output.
+    """
+    model = torch.nn.LSTM(1, 2, bias=False)
+    true = {"weight_hh_l0": torch.as_tensor(THETA).float(), "weight_ih_l0": torch.zeros(8, 1)}
+    zero = {name: torch.zeros_like(weight) for name, weight in true.items()}
+    zeros, start = torch.zeros(BURN_IN + STEPS, 1, 1), torch.full((1, 1, 2), 0.5)
+    targets = torch.as_tensor(TARGETS).float()[:, None]
+    diagram, losses = np.zeros((STEPS, points)), []
+
+    def run():
+        for n, s in enumerate(np.linspace(0.5, 2, points)):
+            model.load_state_dict({name: s * true[name] + (1 - s) * zero[name] for name in true})
+            with torch.no_grad():
+                h = model(zeros, (start, start))[0][BURN_IN:]
+                losses.append(torch.nn.functional.mse_loss(h, targets))
+            diagram[:, n] = h.numpy()[:, 0, 0]
+
+    return seconds(run) / points
+
+
+@numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
+def many_sigmoids(x, y, repeats):
+    for _ in range(repeats):
+        for j in range(x.size):
+            y[j] = _sigmoid(x[j])
+
+
+def sigmoid_limit(threads, points=10_000) -> float:
+    """Seconds for the ten sigmoids of each step of one parameter value."""
+    x = np.linspace(-5, 5, 32 * LANES)
+    repeats = points * (BURN_IN + STEPS) * 10 // x.size
+    if threads == 1:
+        return seconds(lambda: many_sigmoids(x, np.empty_like(x), repeats)) / points
+    with ThreadPoolExecutor(threads) as pool:
+        work = [pool.submit(lambda: None) for _ in range(threads)]  # start the threads
+
+        def run():
+            work[:] = [
+                pool.submit(many_sigmoids, x, np.empty_like(x), repeats) for _ in range(threads)
+            ]
+            for future in work:
+                future.result()
+
+        return seconds(run) / points / threads
+
+
+def plain_spectrum(points=2, steps=100) -> float:
+    """Seconds for the whole spectrum by a Python loop: analytic Jacobian, np.linalg.qr."""
+    w_i, w_f, w_g, w_o = (np.array(w, dtype=float) for w in (W_I, W_F, W_G, W_O))
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def run():
+        for s in np.linspace(0.9, 1.4, points):
+            a_i, a_f, a_g, a_o = s * w_i, s * w_f, s * w_g, s * w_o
+            h, c, q, total = X0[:2], X0[2:], np.eye(4), np.zeros(4)
+            for _ in range(steps):
+                i, f, o = sigmoid(a_i @ h), sigmoid(a_f @ h), sigmoid(a_o @ h)
+                g = np.tanh(a_g @ h)
+                dc = (c * f * (1 - f))[:, None] * a_f + (g * i * (1 - i))[:, None] * a_i
+                dc += (i * (1 - g**2))[:, None] * a_g
+                c = f * c + i * g
+                y = np.tanh(c)
+                slope = o * (1 - y**2)
+                jacobian = np.empty((4, 4))
+                jacobian[:2, :2] = (o * (1 - o) * y)[:, None] * a_o + slope[:, None] * dc
+                jacobian[:2, 2:], jacobian[2:, :2] = np.diag(slope * f), dc
+                jacobian[2:, 2:] = np.diag(f)
+                h = o * y
+                q, r = np.linalg.qr(jacobian @ q)
+                total += np.log(np.abs(np.diag(r)))
+
+    return seconds(run) / (points * steps) * PATH.size * SPECTRUM_STEPS
+
+
+def table(title: str, measured: list[Row]) -> str:
+    lines = [title, f"{'':46}{'peer ms':>12}{'ours ms':>10}{'ratio':>9}  bar"]
+    for row in measured:
+        bar = (
+            ""
+            if row.bar is None
+            else f">= {row.bar:.3g} {'ok' if row.ratio >= row.bar else 'MISSED'}"
+        )
+        times = f"{1e3 * row.peer:12.1f}{1e3 * row.ours:10.1f}{row.ratio:9.3g}"
+        lines.append(f"{row.name:46}{times}  {bar}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table("One thread, pinned", rows(1)))
+    cores = len(os.sched_getaffinity(0))
+    if cores > 1:
+        print(table(f"\n{cores} threads (the original way stays on one)", rows(cores)))
