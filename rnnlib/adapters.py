@@ -119,10 +119,13 @@ def from_step(step, n_x: int, n_z: int = 0, readout=None, name: str = "step") ->
             _check_finite(f"parameter {key!r}", value)
 
     def f(x, z, theta):
-        arguments = (x,) if n_z == 0 else (x, z)
-        return (
-            torch.func.functional_call(step, dict(theta), arguments) if owner else step(*arguments)
-        )
+        arguments = (x,)
+        if n_z:  # so that the step itself need not think of broadcasting
+            batch = torch.broadcast_shapes(x.shape[:-1], z.shape[:-1])
+            arguments = (x.expand(*batch, n_x), z.expand(*batch, n_z))
+        if owner:
+            return torch.func.functional_call(step, dict(theta), arguments)
+        return step(*arguments)
 
     optional = {} if readout is None else {"g": lambda x, z, theta: readout(x)}
     return System(f=f, n_x=n_x, n_z=n_z, theta=theta, name=name, **optional)
