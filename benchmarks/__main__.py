@@ -1,0 +1,7 @@
+"""Every benchmark, one table each: `python -m benchmarks`."""
+
+from benchmarks import chaotic_lstm
+
+if __name__ == "__main__":
+    print("Ratios of a peer's time to ours, measured in this run. The first minutes compile.")
+    chaotic_lstm.main()
