@@ -303,8 +303,9 @@ def sweep(basis, *axes, x0, targets=None, steps, burn_in=0, keep_orbit=True, thr
         threads: Number of threads; None takes every core. The result does not depend on it.
 
     Returns:
-        h (steps, *grid, 2), where h[k] is the state after burn_in + k + 1 steps, and cost (*grid),
-        the mean of (h - targets)^2 over steps and components; None where not asked for.
+        ``h`` of shape ``(steps, *grid, 2)``, where ``h[k]`` is the state after burn_in + k + 1
+        steps, and ``cost`` of shape ``(*grid)``, the mean of (h - targets)^2 over steps and
+        components; None where not asked for.
 
     Raises:
         ValueError: If an argument has the wrong shape, is not finite or is out of range.
@@ -347,7 +348,7 @@ def lyapunov_spectrum(basis, *axes, x0, steps, burn_in=0, k=4, threads=None) -> 
         threads: Number of threads; None takes every core. The result does not depend on it.
 
     Returns:
-        Exponents (*grid, k) in nats per step, in the order of the orthonormalisation.
+        Exponents of shape ``(*grid, k)`` in nats per step, in the order of the orthonormalisation.
 
     Raises:
         ValueError: If an argument has the wrong shape, is not finite or is out of range.
