@@ -1,4 +1,4 @@
-"""Equation (1): what a dynamical system is in this package.
+"""Equation (1): what a dynamical system is in this package::
 
     x_{t+1} = f(x_t, z_t; theta)        (1a)
     y_t     = g(x_{t+1}, z_t; theta)    (1b)

@@ -240,7 +240,8 @@ def at_one_value(s, orbit, value, states, cost=None, costs=None) -> Figure:
             beside.plot(s, costs, color=BLUE, linewidth=0.6)
             beside.set_ylabel("cost", color=BLUE)
             beside.grid(False)
-        axes[1].plot(states, linewidth=1)
+        last = np.arange(len(states))[-100:]
+        axes[1].plot(last, states[last], linewidth=1)
         axes[1].set(xlabel="step $t$", ylabel="output")
         axes[1].legend(["$h_1$", "$h_2$"], loc="upper right", ncols=2)
         axes[2].plot(*states[len(states) // 2 :].T, color=BLUE, markersize=3, **DOTS)

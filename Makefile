@@ -1,0 +1,58 @@
+# Each command does its own set-up. For PyTorch without CUDA, which is a smaller download:
+#   make book PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+.DEFAULT_GOAL := help
+.PHONY: help book test serve lab bench clean
+
+# The first Python that is new enough; pass PYTHON=... to choose another.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11; do \
+	$$p -c '' 2>/dev/null && echo $$p && exit; done; echo python3)
+PIP_ARGS ?=
+PORT ?= 0# any free one
+HTML := _build/html
+READY := .venv/.installed
+BIN := .venv/bin
+
+# The names and contents of all that the book shows, and the packages it runs on, as one number.
+# A checksum rather than times: it sees a deleted file too.
+CHECKSUM = { find Makefile _config.yml _toc.yml book rnnlib results -type f \
+	! -path '*/.*' ! -path '*/__pycache__/*' -exec cksum {} +; \
+	ls -d .venv/lib/python*/site-packages/*.dist-info; } 2>/dev/null | LC_ALL=C sort | cksum
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+book: $(READY) ## build the book into _build/html
+	@now=$$($(CHECKSUM)); \
+	if [ "$$now" = "$$(cat $(HTML)/.sources 2>/dev/null)" ]; then echo "Nothing has changed since the last build."; else \
+		echo "Building the book: chapters whose code or package changed are run, the others come from a cache."; \
+		rm -rf $(HTML) _build/.doctrees _build/jupyter_execute; \
+		$(BIN)/jupyter-book build book --config _config.yml --toc $(CURDIR)/_toc.yml --path-output . -W --keep-going \
+			&& echo "$$now" > $(HTML)/.sources; \
+	fi
+	@echo "The book: file://$(CURDIR)/$(HTML)/index.html"
+
+test: book ## check the code, the chapters and the built book
+	$(BIN)/ruff check
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 tests book
+
+serve: book ## show the book on 127.0.0.1 (PORT=8000 for a port of your own)
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
+
+lab: $(READY) ## open the chapters in JupyterLab
+	$(BIN)/jupyter-lab book
+
+bench: $(READY) ## measure the package's speed
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the built book and the caches; .venv stays
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+
+# The stamp is written last, so that an install cut short starts again.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not one. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Installing requirements.txt into .venv; the first time takes minutes."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(PIP_ARGS) -r requirements.txt
+	$(BIN)/python -m pip install $(PIP_ARGS) --quiet --no-deps --editable .
+	@touch $@

@@ -1,0 +1,59 @@
+"""A Sphinx extension: the built book asks no other host for anything and is never stale."""
+
+import hashlib
+import shutil
+import sys
+from importlib.metadata import distributions
+from importlib.util import find_spec
+from pathlib import Path
+
+from sphinx.util.fileutil import copy_asset
+
+ROOT = Path(__file__).resolve().parents[2]
+# The package's own extension would copy all of MathJax, 24 MB; a page needs 1.7 MB of it.
+MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+BUNDLE = "tex-chtml-full.js"  # every TeX extension in one file: nothing is fetched later
+FONTS = "output/chtml/fonts/woff-v2"
+
+
+def fingerprint():
+    """Hashes what a chapter's outputs depend on besides its own cells."""
+    digest = hashlib.sha256(sys.version.encode())
+    digest.update(repr(sorted({(d.name, d.version) for d in distributions()})).encode())
+    for room in ("rnnlib", "results"):
+        for path in sorted((ROOT / room).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest.update(f"{path.relative_to(ROOT)} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def configure(app, config):
+    """Keys the execution cache with the fingerprint, and points to the local MathJax.
+
+    jupyter-cache itself looks at the code cells only. The cache's path is a setting of the
+    environment, so that a new one also makes Sphinx read every page again.
+    """
+    caches = Path(app.outdir).parent / ".jupyter_cache"
+    current = caches / fingerprint()
+    for cache in caches.glob("*"):
+        if cache != current:
+            shutil.rmtree(cache) if cache.is_dir() else cache.unlink()
+    config.nb_execution_cache_path = str(current)
+    config.mathjax_path = f"mathjax/{BUNDLE}"
+
+
+def copy_mathjax(app, exception):
+    """Copies MathJax and its fonts beside the pages."""
+    if exception is None and app.builder.format == "html":
+        out = Path(app.outdir) / "_static" / "mathjax"
+        for part, folder in ((BUNDLE, out), (FONTS, out / FONTS)):
+            folder.mkdir(parents=True, exist_ok=True)
+            copy_asset(MATHJAX / part, folder)
+
+
+def setup(app):
+    """Registers the extension."""
+    app.connect("config-inited", configure)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
