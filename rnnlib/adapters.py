@@ -102,8 +102,9 @@ def from_step(step, n_x: int, n_z: int = 0, readout=None, name: str = "step") ->
 
     Args:
         step: ``step(x) -> x'``, or ``step(x, z) -> x'`` if ``n_z > 0``, over flat states of shape
-            ``(*batch, n_x)`` with any number of batch axes. If it is a `torch.nn.Module` its parameters become the system's (as
-            copies) and can be replaced with `System.at`, without batch axes.
+            ``(*batch, n_x)`` with any number of batch axes. If it is a `torch.nn.Module` its
+            parameters become the system's (as copies) and can be replaced with `System.at`,
+            without batch axes.
         n_x: the dimension of the state.
         n_z: the dimension of the input.
         readout: from a state to the output; by default the state itself.

@@ -2,7 +2,7 @@
 
 Every proof here is a comparison. If a nonnegative matrix ``M`` bounds differences componentwise,
 ``|f(x) - f(w)| <= M |x - w|`` for all states ``x, w`` of a region and all admitted inputs, then
-for *any* positive weights ``v``
+for *any* positive weights ``v``::
 
     max_i |f(x) - f(w)|_i / v_i  <=  L max_i |x - w|_i / v_i,    L = max_i (M v)_i / v_i,
 

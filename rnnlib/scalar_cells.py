@@ -38,12 +38,13 @@ def _cell(f, g, half_widths: dict[str, float], premises: Premises, name: str) ->
 
 
 def tanh_cell(w: float, r: float = 1.0, v: float = 1.0) -> Cell:
-    """One unit, ``x' = tanh(w x)``, read out as ``y = v x``, for |x| <= r, |w| <= w, |v| <= v.
+    """One unit, ``x' = tanh(w x)``, read out as ``y = v x``, on a box of states and weights.
 
-    With p = w x and sech(p)^2 <= 1 / (1 + p^2), the squared gradient of f is at most
-    (w^2 + x^2) / (1 + w^2 x^2)^2. That is at most 1 where |w|, |x| <= 1, and falls with |x| where
-    |w| >= 1: there L_f = max |w|, attained at x = 0. The Hessian is s' (w, x)(w, x)^T + s K with
-    s = sech(p)^2, |s'| <= 4 / (3 sqrt 3) and K the exchange matrix, of norm 1.
+    With p = w x and ``sech(p)^2 <= 1 / (1 + p^2)``, the squared gradient of f is at most
+    ``(w^2 + x^2) / (1 + w^2 x^2)^2``. That is at most 1 where ``|w|, |x| <= 1``, and falls with
+    ``|x|`` where ``|w| >= 1``: there ``L_f = max |w|``, attained at x = 0. The Hessian is
+    ``s' (w, x)(w, x)^T + s K`` with ``s = sech(p)^2``, ``|s'| <= 4 / (3 sqrt 3)`` and K the
+    exchange matrix, of norm 1.
 
     Args:
         w: the largest recurrent weight.
@@ -80,7 +81,7 @@ def tanh_cell(w: float, r: float = 1.0, v: float = 1.0) -> Cell:
 
 
 def linear_cell(a: float, r: float, gain: float = 1.0) -> Cell:
-    """``x' = theta x``, read out as ``y = gain x``, for |x| <= r and |theta| <= a <= 1.
+    """``x' = theta x``, read out as ``y = gain x``, with ``|x| <= r``, ``|theta| <= a``.
 
     The gradient of f is (theta, x), so L_f = sqrt(a^2 + r^2) and L'_f = 1, both attained.
 
@@ -102,7 +103,7 @@ def linear_cell(a: float, r: float, gain: float = 1.0) -> Cell:
 
 
 def affine_cell(a: float, b: float, r: float = 1.0) -> Cell:
-    """``x' = a x + b theta``, read out as ``y = x``, for |x| <= r and |theta| <= 1.
+    """``x' = a x + b theta``, read out as ``y = x``, with ``|x| <= r`` and ``|theta| <= 1``.
 
     It is linear in (x, theta): L_f = sqrt(a^2 + b^2), and both Jacobians are constant.
 

@@ -4,7 +4,7 @@
 recurrent matrices and of the forget gate's input matrix, and no bias; the result need not be
 contractive. ``project_certified_`` bounds what the proof of Miller and Hardt uses: rows, and the
 forget gate itself, through its input weights, its bias and the size of the inputs. Use either as a
-hook of any optimizer:
+hook of any optimizer::
 
     optimizer.register_step_post_hook(lambda *_: project_certified_(lstm, input_bound=1.0))
 """

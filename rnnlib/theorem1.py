@@ -21,9 +21,11 @@ from rnnlib.cost import squared_error
 
 
 class Loss(NamedTuple):
-    """A loss with the constants of lemma 2, for the Euclidean norm.
+    """A loss with the constants of lemma 2, for the Euclidean norm::
 
-    |l(y) - l(z)| <= (k0 + k1 |target| + k2 max(|y|, |z|)) |y - z|  and  l'(y) = Psi(y) - k3 target,
+        |l(y) - l(z)| <= (k0 + k1 |target| + k2 max(|y|, |z|)) |y - z|
+        l'(y) = Psi(y) - k3 target
+
     where Psi is Lipschitz with constant k4. The paper has no ``k0`` and no ``psi0``; cross entropy
     has neither at zero.
 
@@ -72,7 +74,7 @@ def squared_loss() -> Loss:
 
 
 def cross_entropy_loss(n_y: int = 1) -> Loss:
-    """Return theorem 1's loss (b): Psi(y) = sigmoid(y), so Psi(0) is not 0 and |Psi| <= sqrt(n_y).
+    """Return theorem 1's loss (b): Psi(y) = sigmoid(y), so that Psi(0) is not 0.
 
     Args:
         n_y: the number of outputs.
@@ -183,7 +185,7 @@ def mended(p: Premises, loss: Loss, n: int, *, confined: bool = False) -> Bounds
         loss: the loss.
         n: the largest length.
         confined: False takes M(t) = L_g S(t) radius, with which the rates are those of (6) and
-            (7); True takes M = max |g| over the compact set, which the premises give for free.
+            (7); True takes ``M = max |g|`` over the compact set, which the premises give for free.
 
     Raises:
         ValueError: a length under 1.
@@ -211,8 +213,8 @@ def mended(p: Premises, loss: Loss, n: int, *, confined: bool = False) -> Bounds
 def sharp(p: Premises, loss: Loss, n: int) -> Bounds:
     """Return the constants of the short proof, for N = 1..n; they bound all derivatives jointly.
 
-    With |l'| <= lambda on Omega, r_t from `reach`, and delta_t a Lipschitz constant of the
-    derivative of x_t:
+    With ``|l'| <= lambda`` on Omega, r_t from `reach`, and delta_t a Lipschitz constant of the
+    derivative of x_t::
 
         delta_{t+1} = L_x delta_t + L'_f r_t^2,    delta_0 = 0,
         L_V  = lambda L_g / N sum_t r_t,
@@ -240,8 +242,9 @@ def sharp(p: Premises, loss: Loss, n: int) -> Bounds:
 def reach(p: Premises, n: int) -> np.ndarray:
     """Return r_t for t = 0..n: how far ``(x_t, theta)`` moves per unit of ``(x0, theta)``.
 
-    It is the smaller of S(t), from the joint constant, and of what the separate ones give:
-    |dx_t| <= L_x^t |dx_0| + L_theta (1 + L_x + ... + L_x^{t-1}) |dtheta|.
+    It is the smaller of S(t), from the joint constant, and of what the separate ones give::
+
+        |dx_t| <= L_x^t |dx_0| + L_theta (1 + L_x + ... + L_x^{t-1}) |dtheta|
     """
     powers = p.l_x ** np.arange(n + 1.0)
     sums = np.append(0.0, np.cumsum(powers[:-1]))

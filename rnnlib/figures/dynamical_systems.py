@@ -22,20 +22,16 @@ def teacher_forcing(length: int = 3) -> Figure:
             "shrinkA": 13,
             "shrinkB": 13,
         }
-        for axis, title in zip(
-            axes, ("(a) teacher forcing: z is the observed y", "(b) closed loop: z is the model's own y"),
-            strict=True,
-        ):  # fmt: skip
+        titles = "(a) teacher forcing: z is the observed y", "(b) closed loop: z is the model's own"
+        for axis, title in zip(axes, titles, strict=True):
             closed = axis is axes[1]
             axis.set_title(title)
             axis.axis("off")
             axis.set(xlim=(-1.0, 2 * length + 0.4), ylim=(-0.6, 2.5))
 
             def node(x, y, text, colour, axis=axis):
-                axis.text(
-                    x, y, text, ha="center", va="center", fontsize=11,
-                    bbox={"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": "none", "alpha": 0.35},
-                )  # fmt: skip
+                box = {"boxstyle": "round,pad=0.35", "facecolor": colour, "alpha": 0.35}
+                axis.text(x, y, text, ha="center", va="center", fontsize=11, bbox=box)
 
             for t in range(length):
                 x = 2 * t
