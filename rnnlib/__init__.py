@@ -5,10 +5,18 @@ system and nothing else. Start with ``from_module(torch.nn.LSTM(...))``.
 """
 
 from rnnlib.adapters import flatten_state, from_module, from_step, lstm, unflatten_state
+from rnnlib.basins import basins
+from rnnlib.certificates import certify
+from rnnlib.contraction import lipschitz_lower_bound
 from rnnlib.cost import cost, cost_over, mean_squared_error, squared_error
+from rnnlib.entropy import entropy_along, knn_entropy
+from rnnlib.fixed_points import fixed_points
 from rnnlib.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
 from rnnlib.maps import from_function, henon, linear, logistic
 from rnnlib.orbits import OrbitDiagram, orbit_diagram, simulate, trajectory
+from rnnlib.robustness import robustness
+from rnnlib.sensitivities import sensitivities
+from rnnlib.stable_lstm import project_certified_, project_published_
 from rnnlib.steady_state import SteadyState, steady_state
 from rnnlib.systems import System, closed_loop
 from rnnlib.tangent import jacobian, push_forward
@@ -20,9 +28,13 @@ __all__ = [
     "OrbitDiagram",
     "SteadyState",
     "System",
+    "basins",
+    "certify",
     "closed_loop",
     "cost",
     "cost_over",
+    "entropy_along",
+    "fixed_points",
     "flatten_state",
     "from_function",
     "from_module",
@@ -30,13 +42,19 @@ __all__ = [
     "henon",
     "jacobian",
     "kaplan_yorke_dimension",
+    "knn_entropy",
     "linear",
+    "lipschitz_lower_bound",
     "logistic",
     "lstm",
     "lyapunov_spectrum",
     "mean_squared_error",
     "orbit_diagram",
+    "project_certified_",
+    "project_published_",
     "push_forward",
+    "robustness",
+    "sensitivities",
     "simulate",
     "squared_error",
     "steady_state",

@@ -148,7 +148,7 @@ def return_times(results: dict[str, Robustness], direction: int = 0):
     """Draw the time until return against the size of the disturbance, one curve per label.
 
     Args:
-        results: from `rnnlib.basins.robustness`.
+        results: from `rnnlib.robustness.robustness`.
         direction: which of the directions to show.
     """
     with book_style():
