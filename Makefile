@@ -9,6 +9,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11; do \
 PIP_ARGS ?=
 PORT ?= 0# any free one
 HTML := _build/html
+# The chapters step small networks: more threads than this wait for each other, and for long on a
+# busy machine. The accelerated kernel and the compiled libraries' large products keep all cores.
+export OMP_NUM_THREADS ?= 1
 READY := .venv/.installed
 BIN := .venv/bin
 

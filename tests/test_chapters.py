@@ -9,8 +9,12 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
-SOURCES = [p for p in sorted(BOOK.rglob("*")) if p.suffix in {".ipynb", ".md"}
-           and not any(part.startswith((".", "_")) for part in p.relative_to(BOOK).parts)]
+SOURCES = [
+    p
+    for p in sorted(BOOK.rglob("*"))
+    if p.suffix in {".ipynb", ".md"}
+    and not any(part.startswith((".", "_")) for part in p.relative_to(BOOK).parts)
+]
 CHAPTERS = [p for p in SOURCES if p.suffix == ".ipynb"]
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
@@ -36,7 +40,8 @@ def test_a_chapter_is_committed_without_outputs(path):
     for cell in read(path).cells:
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None, (
-                f"{path.name}, cell {cell.get('id')}: clear all outputs before you commit")
+                f"{path.name}, cell {cell.get('id')}: clear all outputs before you commit"
+            )
 
 
 @each_chapter
@@ -48,3 +53,10 @@ def test_a_chapters_first_code_cell_holds_its_parameters_as_plain_literals(path)
         assert isinstance(statement, ast.Assign), f"not an assignment: {ast.unparse(statement)}"
         assert [type(target) for target in statement.targets] == [ast.Name]
         ast.literal_eval(statement.value)  # raises for anything but a literal
+
+
+@each_chapter
+def test_a_chapter_checks_its_parameters_before_anything_else(path):
+    code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+    check = "from rnnlib.parameters import check_notebook\n\ncheck_notebook()"
+    assert code[1].startswith(check), "papermill itself only warns of a misspelt parameter"

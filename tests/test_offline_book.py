@@ -31,9 +31,23 @@ def build(tmp_path):
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, tmp_path / "book" / "page.ipynb")
         done = subprocess.run(
-            [Path(sys.executable).with_name("jupyter-book"), "build", "book", "-W", "--keep-going",
-             "--config", "_config.yml", "--toc", tmp_path / "_toc.yml", "--path-output", "."],
-            cwd=tmp_path, capture_output=True, text=True)
+            [
+                Path(sys.executable).with_name("jupyter-book"),
+                "build",
+                "book",
+                "-W",
+                "--keep-going",
+                "--config",
+                "_config.yml",
+                "--toc",
+                tmp_path / "_toc.yml",
+                "--path-output",
+                ".",
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
         page = tmp_path / "_build" / "html" / "page.html"
         return done, page.read_text()
 

@@ -12,17 +12,30 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 HTML = Path(__file__).resolve().parents[1] / "_build" / "html"
-PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html")
-               if "_static" not in p.parts and p.name != "index.html")  # index.html only redirects
+PAGES = sorted(
+    p.relative_to(HTML).as_posix()
+    for p in HTML.rglob("*.html")
+    if "_static" not in p.parts and p.name != "index.html"
+)  # index.html only redirects
 each_page = pytest.mark.parametrize("name", PAGES)
 # The listings of the package's source are all alike.
 each_text = pytest.mark.parametrize("name", [p for p in PAGES if not p.startswith("_modules/")])
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", OFFLINE]
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    OFFLINE,
+]
+
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_):
