@@ -1,7 +1,8 @@
 """Every benchmark, one table each: `python -m benchmarks`."""
 
-from benchmarks import chaotic_lstm
+from benchmarks import chaotic_lstm, explorer
 
 if __name__ == "__main__":
     print("Ratios of a peer's time to ours, measured in this run. The first minutes compile.")
     chaotic_lstm.main()
+    explorer.main()

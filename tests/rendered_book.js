@@ -7,6 +7,8 @@ window.book = (() => {
   async function settled() {
     await window.MathJax?.startup?.promise;
     await document.fonts.ready;
+    // The host draws anywidgets asynchronously.
+    while (document.querySelector("[data-anywidget=loading]")) await new Promise(requestAnimationFrame);
   }
 
   async function missing() {

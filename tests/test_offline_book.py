@@ -69,3 +69,12 @@ def test_a_chapter_that_raises_stops_the_build_and_shows_its_traceback(build):
     failed, _ = build("answer = 0", "1 / rnnlib.answer")
     assert failed.returncode != 0
     assert "ZeroDivisionError" in failed.stderr and "1 / rnnlib.answer" in failed.stderr
+
+
+def test_a_widget_whose_state_is_missing_stops_the_build(build):
+    view = {"model_id": "lost", "version_major": 2, "version_minor": 0}
+    bundle = {"application/vnd.jupyter.widget-view+json": view, "text/plain": "a widget"}
+    show = f"from IPython.display import display\ndisplay({bundle!r}, raw=True)"
+    failed, _ = build("answer = 0", show)
+    assert failed.returncode != 0
+    assert "a widget's state is missing" in failed.stderr

@@ -1,12 +1,15 @@
 """A Sphinx extension: the built book asks no other host for anything and is never stale."""
 
 import hashlib
+import json
+import re
 import shutil
 import sys
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
 BUNDLE = "tex-chtml-full.js"  # every TeX extension in one file: nothing is fetched later
 FONTS = "output/chtml/fonts/woff-v2"
+WIDGET = "application/vnd.jupyter.widget-{}+json"
+VIEW = re.compile(re.escape(f'<script type="{WIDGET.format("view")}">') + "(.*?)</script>", re.S)
 
 
 def fingerprint():
@@ -52,8 +57,25 @@ def copy_mathjax(app, exception):
             copy_asset(MATHJAX / part, folder)
 
 
+def check_widgets(app, pagename, templatename, context, doctree):
+    """Stops the build at a page with a widget whose state is missing: it would show nothing."""
+    stored = set()
+    for script in context.get("script_files", []):
+        attributes = getattr(script, "attributes", {})
+        if attributes.get("type") == WIDGET.format("state"):
+            stored |= json.loads(attributes["body"])["state"].keys()
+    for view in VIEW.findall(context.get("body", "")):
+        if json.loads(view)["model_id"] not in stored:
+            raise ExtensionError(
+                f"{pagename}: a widget's state is missing from the notebook's metadata.widgets. "
+                "Execute the chapter at build (execute_notebooks: cache), and let it store the "
+                "widget state."
+            )
+
+
 def setup(app):
     """Registers the extension."""
     app.connect("config-inited", configure)
+    app.connect("html-page-context", check_widgets, priority=900)  # after myst-nb's own
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
