@@ -49,7 +49,7 @@ def build(tmp_path):
             text=True,
         )
         page = tmp_path / "_build" / "html" / "page.html"
-        return done, page.read_text()
+        return done, page.read_text() if page.exists() else ""
 
     return build
 
