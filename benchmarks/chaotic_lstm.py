@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 import rnnlib
+from benchmarks.table import Row, table
 from rnnlib import chaotic_lstm
 from rnnlib.two_unit_lstm import LANES, _sigmoid, lyapunov_spectrum, sweep
 
@@ -35,14 +36,6 @@ X0 = chaotic_lstm.X0.numpy()
 STEPS, BURN_IN, SPECTRUM_STEPS = 100, 100, 2000
 PATH = np.linspace(0.5, 2, 5000)
 TARGETS = sweep(THETA[None], [1.0], x0=X0, steps=STEPS, burn_in=BURN_IN, threads=1).h[:, 0]
-
-
-class Row(NamedTuple):
-    name: str
-    peer: float  # seconds
-    ours: float  # seconds
-    ratio: float  # peer / ours
-    bar: float | None  # the least acceptable ratio, on one thread
 
 
 class Case(NamedTuple):
@@ -231,19 +224,6 @@ def plain_spectrum(points=2, steps=100) -> float:
                 total += np.log(np.abs(np.diag(r)))
 
     return seconds(run) / (points * steps) * PATH.size * SPECTRUM_STEPS
-
-
-def table(title: str, measured: list[Row]) -> str:
-    lines = [title, f"{'':46}{'peer ms':>12}{'ours ms':>10}{'ratio':>9}  bar"]
-    for row in measured:
-        bar = (
-            ""
-            if row.bar is None
-            else f">= {row.bar:.3g} {'ok' if row.ratio >= row.bar else 'MISSED'}"
-        )
-        times = f"{1e3 * row.peer:12.1f}{1e3 * row.ours:10.1f}{row.ratio:9.3g}"
-        lines.append(f"{row.name:46}{times}  {bar}")
-    return "\n".join(lines)
 
 
 def main() -> None:

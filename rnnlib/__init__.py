@@ -14,6 +14,7 @@ from rnnlib.fixed_points import fixed_points
 from rnnlib.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
 from rnnlib.maps import from_function, henon, linear, logistic
 from rnnlib.orbits import OrbitDiagram, orbit_diagram, simulate, trajectory
+from rnnlib.orthogonal_rnn import OrthogonalRNN, orthogonality_error
 from rnnlib.robustness import robustness
 from rnnlib.sensitivities import sensitivities
 from rnnlib.stable_lstm import project_certified_, project_published_
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "LyapunovSpectrum",
     "OrbitDiagram",
+    "OrthogonalRNN",
     "SteadyState",
     "System",
     "basins",
@@ -50,6 +52,7 @@ __all__ = [
     "lyapunov_spectrum",
     "mean_squared_error",
     "orbit_diagram",
+    "orthogonality_error",
     "project_certified_",
     "project_published_",
     "push_forward",

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from rnnlib import cells
 from rnnlib.batched import affine
+from rnnlib.orthogonal_rnn import OrthogonalRNN, orthogonal_rnn_step
 from rnnlib.systems import System, _check_finite
 
-KINDS = (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+KINDS = (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, OrthogonalRNN)
 
 
 def from_module(module: nn.Module, readout: nn.Module | None = None) -> System:
@@ -20,13 +21,16 @@ def from_module(module: nn.Module, readout: nn.Module | None = None) -> System:
 
     Args:
         module: `torch.nn.RNN`, `GRU`, `LSTM`, or one of their cells, in one direction and without
-            projection. Dropout is off, as in evaluation.
+            projection, or an `OrthogonalRNN`. Dropout is off, as in evaluation. For exponents
+            convert the module, not the system, to float64: then Q is orthogonal to 1e-13.
         readout: a module from the last layer's ``h``, shape ``(*batch, units)``, to the output.
             A `torch.nn.Linear` can be swept like the other parameters.
 
     Returns:
         A system whose parameters are copies, named as in the module and, for the read-out, with
-        the prefix ``readout.``; later training of the module does not change it.
+        the prefix ``readout.``; later training of the module does not change it. Those of an
+        `OrthogonalRNN` are ``weight_ih``, ``bias`` and ``recurrent``: the matrix Q itself, so that
+        a sweep may leave the orthogonal matrices.
 
     Raises:
         TypeError: another kind of module.
@@ -46,6 +50,16 @@ def from_module(module: nn.Module, readout: nn.Module | None = None) -> System:
         )
 
     units, layers = module.hidden_size, getattr(module, "num_layers", 1)
+    if isinstance(module, OrthogonalRNN):
+        weights = {
+            "weight_ih": module.weight_ih,
+            "recurrent": module.recurrent_matrix(),
+            "bias": module.bias,
+        }
+        theta = {name: weight.detach().clone() for name, weight in weights.items()}
+        return _with_readout(
+            orthogonal_rnn_step, units, theta, 1, units, module.input_size, readout, "OrthogonalRNN"
+        )
     suffix = "_l0" if isinstance(module, (nn.RNNCell, nn.GRUCell, nn.LSTMCell)) else ""
     theta = {name + suffix: p.detach().clone() for name, p in module.named_parameters()}
     if isinstance(module, (nn.LSTM, nn.LSTMCell)):

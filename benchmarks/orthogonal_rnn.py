@@ -1,0 +1,164 @@
+"""The orthogonal RNN's forward and backward pass on one CPU core, float32, against its peers.
+
+Peers: the layer as a module called at each step (the original way), torch.nn.LSTM of the same
+size, torch.matrix_exp and torch's own orthogonal parametrization for the recurrent matrix, and the
+floor: the same matrix products alone, by torch.
+
+A row's ratio is the peer's time over ours and should reach its bar. Peers and our own code
+alternate; medians of processor time on one core count.
+
+Run it: python -m benchmarks.orthogonal_rnn
+"""
+
+import os
+import statistics
+import time
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from benchmarks.table import Row, table
+from rnnlib import orthogonal_rnn
+from rnnlib.orthogonal_rnn import OrthogonalRNN
+from rnnlib.skew_expm import skew_expm
+
+UNITS, TIME = 200, 400
+LSTM_BAR = 1 / 0.35
+
+
+class Stepwise(nn.Module):
+    """The original's cell, called at each step."""
+
+    def __init__(self, like: OrthogonalRNN):
+        super().__init__()
+        self.of_input = nn.Linear(like.input_size, like.hidden_size, bias=False)
+        self.bias = nn.Parameter(like.bias.detach().clone())
+
+    def step(self, x: Tensor, h: Tensor, recurrent: Tensor) -> Tensor:
+        z = self.of_input(x) + nn.functional.linear(h, recurrent)
+        return torch.sign(z) * torch.relu(torch.abs(z) + self.bias)
+
+    def forward(self, input: Tensor, recurrent: Tensor) -> Tensor:
+        h, states = input.new_zeros(input.shape[1], len(self.bias)), []
+        for x in input:
+            h = self.step(x, h, recurrent)
+            states.append(h)
+        return torch.stack(states)
+
+
+def rows() -> list[Row]:
+    """Measure everything on one core and one thread."""
+    affinity, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    torch.set_num_threads(1)
+    os.sched_setaffinity(0, {max(affinity)})
+    try:
+        return [*layer_rows(10, 3.5, 9), *layer_rows(100, 1.2, 5), *exponential_rows()]
+    finally:
+        os.sched_setaffinity(0, affinity)
+        torch.set_num_threads(threads)
+
+
+def layer_rows(batch: int, bar: float, repeats: int) -> list[Row]:
+    torch.manual_seed(0)
+    layer, lstm = OrthogonalRNN(1, UNITS), nn.LSTM(1, UNITS)
+    stepwise = Stepwise(layer)
+    z, grad = torch.randn(TIME, batch, 1), torch.randn(TIME, batch, UNITS)
+    q = layer.recurrent_matrix().detach().requires_grad_()
+    h0, product = torch.zeros(batch, UNITS), torch.empty(batch, UNITS)
+
+    def sequence():
+        orthogonal_rnn._Sequence.apply(z, h0, layer.weight_ih, q, layer.bias).backward(grad)
+
+    def without_numba():
+        with mock.patch.object(orthogonal_rnn, "_loops", lambda: None):
+            sequence()
+
+    def stepwise_with_torchs_exponential():
+        upper = layer.skew.triu(1)
+        stepwise(z, torch.matrix_exp(upper - upper.mT)).backward(grad)
+
+    @torch.no_grad()
+    def floor():
+        for _ in range(2 * TIME):  # forward and backward
+            torch.mm(h0, q, out=product)
+        torch.mm(grad.flatten(0, 1).mT, grad.flatten(0, 1))  # the gradient of Q
+
+    seconds = medians(
+        {
+            "steps": lambda: stepwise(z, q).backward(grad),
+            "steps, exp": stepwise_with_torchs_exponential,
+            "lstm": lambda: lstm(z)[0].backward(grad),
+            "floor": floor,
+            "ours": sequence,
+            "ours, plain": without_numba,
+            "ours, exp": lambda: layer(z)[0].backward(grad),
+        },
+        repeats,
+    )
+    return [
+        row(f"batch {batch}, Q given / module at each step", seconds, "steps", "ours", bar),
+        row(f"batch {batch}, Q given / torch.nn.LSTM", seconds, "lstm", "ours", LSTM_BAR),
+        row(f"batch {batch}, Q given / floor", seconds, "floor", "ours"),
+        row(f"batch {batch}, whole / module at each step", seconds, "steps, exp", "ours, exp", bar),
+        row(f"batch {batch}, whole / torch.nn.LSTM", seconds, "lstm", "ours, exp", LSTM_BAR),
+        row(f"batch {batch}, no numba / module at each step", seconds, "steps", "ours, plain"),
+        row(f"batch {batch}, no numba / torch.nn.LSTM", seconds, "lstm", "ours, plain"),
+    ]
+
+
+def exponential_rows(repeats: int = 15) -> list[Row]:
+    found = []
+    for dtype, bar in ((torch.float32, 3.0), (torch.float64, None)):
+        layer = OrthogonalRNN(1, UNITS, dtype=dtype)
+        with torch.no_grad():  # some way into training
+            layer.skew.add_(torch.randn(UNITS, UNITS), alpha=0.01)
+        grad = torch.randn(UNITS, UNITS, dtype=dtype)
+        parametrized = parametrizations.orthogonal(
+            nn.Linear(UNITS, UNITS, bias=False, dtype=dtype), orthogonal_map="matrix_exp"
+        )
+
+        def by(expm, layer=layer, grad=grad):
+            upper = layer.skew.triu(1)
+            expm(upper - upper.mT).backward(grad)
+
+        seconds = medians(
+            {
+                "torch": lambda by=by: by(torch.matrix_exp),
+                "parametrization": lambda p=parametrized, g=grad: p.weight.backward(g),
+                "ours": lambda by=by: by(skew_expm),
+            },
+            repeats,
+        )
+        kind = f"exponential, {str(dtype)[6:]}"
+        found += [
+            row(f"{kind} / torch.matrix_exp", seconds, "torch", "ours", bar),
+            row(f"{kind} / torch's parametrization", seconds, "parametrization", "ours", bar),
+        ]
+    return found
+
+
+def medians(functions: dict, repeats: int) -> dict[str, float]:
+    """Run the functions in turn; the first round compiles and does not count."""
+    taken = {name: [] for name in functions}
+    for _ in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.process_time()
+            function()
+            taken[name].append(time.process_time() - start)
+    return {name: statistics.median(times[1:]) for name, times in taken.items()}
+
+
+def row(name: str, seconds: dict, peer: str, ours: str, bar: float | None = None) -> Row:
+    return Row(name, seconds[peer], seconds[ours], seconds[peer] / seconds[ours], bar)
+
+
+def main() -> None:
+    """Measure and print."""
+    title = f"The orthogonal RNN, {UNITS} units, {TIME} steps, one thread, pinned"
+    print(table(title, rows()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
