@@ -71,7 +71,7 @@ def henaff_(matrix: Tensor) -> Tensor:
 class OrthogonalRNN(nn.Module):
     """One layer of the orthogonal RNN, used as a `torch.nn.RNN`.
 
-    The matrix exponential is our own: `torch.nn.utils.parametrizations.orthogonal` takes 4 times
+    The matrix exponential is our own: torch's own orthogonal parametrization takes 4 times
     as long and is no more accurate (``python -m benchmarks.orthogonal_rnn``).
 
     Args:
