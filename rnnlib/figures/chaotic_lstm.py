@@ -148,13 +148,12 @@ def lost_signs(s, exponents, printed_exponents) -> Figure:
     return figure
 
 
-def sensitivity(distances, exponent: float, error: float = 0.0) -> Figure:
+def sensitivity(distances, exponent: float) -> Figure:
     """Draw the distance of two orbits that began close together, with the exponent's slope.
 
     Args:
         distances: shape ``(steps,)``.
         exponent: the largest exponent, in nats per step.
-        error: its standard error, drawn as a band if it is positive.
     """
     t = np.arange(len(distances))
     with book_style():
@@ -166,9 +165,6 @@ def sensitivity(distances, exponent: float, error: float = 0.0) -> Figure:
             t[shown], line[shown], color=RED, linestyle="--",
             label=rf"slope $\lambda_1$ = {exponent:.3f}",
         )  # fmt: skip
-        if error > 0:
-            band = distances[0] * np.exp(np.outer([exponent - error, exponent + error], t))
-            axis.fill_between(t[shown], *band[:, shown], color=RED, alpha=0.2, linewidth=0)
         axis.set(xlabel="step $t$", ylabel="distance")
         axis.legend()
         plt.close(figure)
