@@ -37,6 +37,11 @@ def gru_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping):
     of_input, of_state = _preactivations(layer, z, h, theta)
     if of_input is None:
         of_input = torch.zeros_like(of_state)
+    return gru_update(of_input, of_state, h)
+
+
+def gru_update(of_input: Tensor, of_state: Tensor, h: Tensor):
+    """Return the new ``h`` from the two shares of the preactivations, ``(*batch, 3 units)``."""
     units = h.shape[-1]
     gates = torch.sigmoid(of_input[..., : 2 * units] + of_state[..., : 2 * units])
     reset, update = gates[..., :units], gates[..., units:]
@@ -50,8 +55,12 @@ def lstm_layer(layer: int, z: Tensor | None, h: Tensor, c: Tensor, theta: Mappin
     Returns:
         The new ``h`` and ``c``, each of shape ``(*batch, units)``.
     """
-    gates = _sum(*_preactivations(layer, z, h, theta))
-    units = h.shape[-1]
+    return lstm_update(_sum(*_preactivations(layer, z, h, theta)), c)
+
+
+def lstm_update(gates: Tensor, c: Tensor):
+    """Return the new ``h`` and ``c`` from the gates' preactivations, ``(*batch, 4 units)``."""
+    units = c.shape[-1]
     i, f = torch.sigmoid(gates[..., : 2 * units]).split(units, dim=-1)
     g = gates[..., 2 * units : 3 * units]
     o = torch.sigmoid(gates[..., 3 * units :])

@@ -1,0 +1,245 @@
+"""The experiments of section 5 as frozen settings, with the paper's values as defaults.
+
+A setting that the paper or the authors' scripts do not give says so. ``quick`` are sizes of our own
+that run in seconds on a laptop and show the same thing; they stand for no number of the paper.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from rnnlib.models import SequenceModel, check_model
+from rnnlib.orbit_recorder import OrbitRecorder
+from rnnlib.sine import Sine, frequencies
+from rnnlib.symbols import SYMBOLS, Symbols, one_hot
+from rnnlib.training import Settings
+
+PRESETS = ("quick", "full")
+DECAY = (500, 1000, 2000)  # epochs
+
+
+def setting(default, help: str):
+    """Declare a setting with its default and a line of help."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """The settings that all experiments share; see the fields of each.
+
+    Raises:
+        ValueError: an unknown model, a size that is not positive, a value of another type.
+    """
+
+    name: ClassVar[str]
+    QUICK: ClassVar[dict[str, Any]]
+
+    model: str = setting("lstm", "lstm, slstm, slstm-certified, ornn, gru or elman")
+    seed: int = setting(0, "of the weights at the start, and of dropout")
+    n_hidden: int = setting(200, "units in the recurrent layer")
+    epochs: int = setting(4000, "passes over the training data, at most")
+    learning_rate: float = setting(1e-3, "Adam's, at the start")
+    decay_epochs: tuple[int, ...] = setting((), "after these the learning rate is divided by 10")
+    clip: float = setting(0.25, "norm to which gradients are cut")
+    batch_size: int = setting(10, "sequences per optimizer step")
+    record_every: int = setting(10, "epochs between two samples of the steady state")
+    record_until: int = setting(4000, "the last epoch to sample")
+    record_states: int = setting(4, "random initial states per sample")
+    record_burn_in: int = setting(1200, "steps dropped before a sample")
+    record_steps: int = setting(400, "steps kept of a sample")
+
+    def __post_init__(self):
+        check_model(self.model)
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value, name = getattr(self, field.name), field.name
+            if hints[name] is float and type(value) is int:
+                object.__setattr__(self, name, float(value))
+            elif hints[name] == tuple[int, ...]:
+                if not all(type(v) is int for v in value):
+                    raise ValueError(f"{name} is {value!r}; it must be a list of epochs.")
+                object.__setattr__(self, name, tuple(value))
+            elif type(value) is not hints[name]:
+                raise ValueError(
+                    f"{name} is {value!r}, a {type(value).__name__}; it must be "
+                    f"a {hints[name].__name__}."
+                )
+            if name not in ("seed", "data_seed", "record_burn_in") and type(value) is int:
+                if value < 1:
+                    raise ValueError(f"{name} is {value}; it must be at least 1.")
+
+    def __str__(self):
+        return f"{self.name} {self.model} seed {self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, for ``config.json``."""
+        return {"experiment": self.name, **dataclasses.asdict(self)}
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that any change of a setting changes."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def settings(self) -> Settings:
+        """Return how to train."""
+        return Settings(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            decay_epochs=self.decay_epochs,
+            clip=self.clip,
+            seed=self.seed,
+        )
+
+    def task(self, device="cpu"):
+        """Return the data, on a device, with loss and evaluation."""
+        raise NotImplementedError
+
+    def network(self, task) -> nn.Module:
+        """Return the network with the weights that ``seed`` draws, the same on every device."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return SequenceModel(self.model, task.n_in, self.n_hidden, task.n_out, task.input_bound)
+
+    def recorder(self, folder: Path) -> OrbitRecorder:
+        """Return what records orbits during training."""
+        return OrbitRecorder(
+            folder,
+            self.constant_inputs(),
+            self.record_every,
+            states=self.record_states,
+            burn_in=self.record_burn_in,
+            steps=self.record_steps,
+            until=self.record_until,
+        )
+
+    def constant_inputs(self) -> torch.Tensor:
+        """Return the inputs under which orbits are recorded, ``(inputs, n_in)``."""
+        raise NotImplementedError
+
+    def kept(self) -> tuple[list[int], int]:
+        """Return which of these inputs and how many last steps the results keep for figures."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SineExperiment(Experiment):
+    """Sine generation, section 5.1."""
+
+    name: ClassVar[str] = "sine"
+    QUICK: ClassVar[dict[str, Any]] = {
+        "n_hidden": 24,
+        "epochs": 300,
+        "learning_rate": 1e-2,
+        "n_sequences": 10,
+        "length": 100,
+        "record_burn_in": 400,
+        "record_steps": 100,
+    }
+
+    n_sequences: int = setting(100, "frequencies, evenly spaced from pi/16 to pi/8")
+    length: int = setting(400, "steps per sequence")
+    record_inputs: int = setting(10, "constant inputs per sample, evenly spaced")
+
+    def task(self, device="cpu"):
+        return Sine(self.n_sequences, self.length, self.batch_size, device)
+
+    def constant_inputs(self):
+        return frequencies(self.record_inputs).unsqueeze(-1)
+
+    def kept(self):
+        return [min(1, self.record_inputs - 1)], 200  # 0.218 rad per step, as in figure 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationExperiment(Experiment):
+    """Sequence classification from two relevant symbols, section 5.2."""
+
+    name: ClassVar[str] = "classification"
+    QUICK: ClassVar[dict[str, Any]] = {
+        "n_hidden": 32,
+        "epochs": 60,
+        "n_train": 500,
+        "n_valid": 500,
+        "record_burn_in": 200,
+        "record_steps": 100,
+    }
+
+    epochs: int = setting(15000, "passes over the training data, at most")
+    learning_rate: float = setting(1e-2, "Adam's, at the start")
+    decay_epochs: tuple[int, ...] = setting(DECAY, "after these the rate is divided by 10")
+    batch_size: int = setting(100, "sequences per optimizer step")
+    record_until: int = setting(400, "the last epoch to sample")
+    record_states: int = setting(10, "random initial states per sample")
+    record_burn_in: int = setting(400, "steps dropped before a sample")
+    length: int = setting(50, "steps per sequence; the paper has 50, 100, 200, 300, 500")
+    n_train: int = setting(1000, "training sequences")
+    n_valid: int = setting(1000, "validation sequences")
+    data_seed: int = setting(0, "of the sequences")
+
+    def __str__(self):
+        return f"{self.name} {self.model} length {self.length} seed {self.seed}"
+
+    def task(self, device="cpu"):
+        return Symbols(
+            self.n_train, self.n_valid, self.length, self.batch_size, self.data_seed, device
+        )
+
+    def constant_inputs(self):
+        return one_hot(torch.arange(len(SYMBOLS)))
+
+    def kept(self):
+        return list(range(len(SYMBOLS))), 40
+
+
+EXPERIMENTS = {kind.name: kind for kind in (SineExperiment, ClassificationExperiment)}
+
+
+def configure(experiment: str, preset: str, **changes) -> Experiment:
+    """Return an experiment's settings: a preset with changes.
+
+    Args:
+        experiment: a name in `EXPERIMENTS`.
+        preset: "quick", or "full" for the paper's settings.
+        changes: settings that differ; None stands for the preset's value. In the full sine
+            experiment the stable LSTM's learning rate decays unless ``decay_epochs`` says
+            otherwise, as in the paper.
+
+    Raises:
+        ValueError: an unknown experiment, preset or setting, with the nearest name.
+    """
+    _known("experiment", experiment, EXPERIMENTS)
+    _known("preset", preset, PRESETS)
+    kind = EXPERIMENTS[experiment]
+    changes = {key: value for key, value in changes.items() if value is not None}
+    for key in changes:
+        _known(f"a setting of {experiment}", key, [f.name for f in dataclasses.fields(kind)])
+    values = dict(kind.QUICK) if preset == "quick" else {}
+    if experiment == "sine" and changes.get("model", "").startswith("slstm"):
+        values["decay_epochs"] = DECAY
+    return kind(**(values | changes))
+
+
+def from_dict(values: dict[str, Any]) -> Experiment:
+    """Return the settings that `Experiment.to_dict` gave.
+
+    Raises:
+        ValueError: see `configure`.
+    """
+    values = dict(values)
+    return configure(values.pop("experiment", None), "full", **values)
+
+
+def _known(what: str, given, valid) -> None:
+    if given not in valid:
+        near = difflib.get_close_matches(str(given), list(valid), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{given!r} is not {what}; there are {', '.join(sorted(valid))}.{hint}")

@@ -1,0 +1,226 @@
+"""The store of results: one folder per run, ``root/experiment/model/config hash/``.
+
+    config.json      the settings
+    provenance.json  commit, packages, device and seconds of each part of the run
+    history.csv      one line per epoch, appended as it ends
+    orbits.npz       the recorded steady states, in half precision
+    network.pt       the weights at the best epoch
+    done.json        written last: the sha256 of the files above, and the best and last numbers
+
+While a run is on its way its folder also holds ``checkpoint.pt``, ``orbits/`` and ``snapshots/``,
+which are not for version control.
+"""
+
+import csv
+import hashlib
+import io
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rnnlib.experiments import Experiment
+from rnnlib.files import FileError, read_json, write, write_json, write_text
+from rnnlib.orbit_recorder import Samples, read_samples
+
+PACKAGES = ("torch", "numpy", "scipy", "numba")
+
+
+def folder_of(root: Path | str, config: Experiment) -> Path:
+    """Return the folder of a run, whether it exists or not."""
+    return Path(root) / config.name / config.model / config.hash
+
+
+def is_done(folder: Path) -> bool:
+    """Return whether a run has ended and is whole."""
+    return (Path(folder) / "done.json").exists()
+
+
+def find(root: Path | str, experiment: str, **match) -> list[Path]:
+    """Return the folders of the finished runs whose settings match, ordered by model and seed.
+
+    Args:
+        root: the store.
+        experiment: "sine", "classification" or "language".
+        match: settings and the values that they must have.
+    """
+    found = []
+    for marker in Path(root).glob(f"{experiment}/*/*/done.json"):
+        config = read_json(marker.parent / "config.json")
+        if all(config.get(key) == _plain(value) for key, value in match.items()):
+            found.append((config["model"], config["seed"], str(marker.parent)))
+    return [Path(folder) for _, _, folder in sorted(found)]
+
+
+def check(folder: Path) -> None:
+    """Compare a finished run's files with the checksums in its marker.
+
+    Raises:
+        FileError: a file is missing or was altered.
+    """
+    for name, expected in read_json(Path(folder) / "done.json")["sha256"].items():
+        path = Path(folder) / name
+        found = _sha256(path) if path.exists() else "no file"
+        if found != expected:
+            raise FileError(
+                f"{path} was altered after the run ended (sha256 {found}, recorded {expected}). "
+                f"Restore it from version control, or remove {folder} and run again."
+            )
+
+
+def read_history(folder: Path) -> pd.DataFrame:
+    """Return a run's history, one row per epoch.
+
+    Raises:
+        FileError: it is missing or damaged.
+    """
+    path = Path(folder) / "history.csv"
+    try:
+        history = pd.read_csv(path, float_precision="round_trip")
+        if not (history["epoch"] == np.arange(1, len(history) + 1)).all():
+            raise ValueError("its epochs are not 1, 2, 3, ...")
+    except (OSError, ValueError, KeyError) as error:
+        raise FileError(
+            f"{path} cannot be read ({error}). Restore it from version control, or remove "
+            f"{folder} and run again."
+        ) from error
+    return history
+
+
+def read_orbits(folder: Path) -> Samples:
+    """Return a run's recorded steady states: packed if it has ended, else those so far."""
+    path = Path(folder) / "orbits.npz"
+    if not path.exists():
+        return read_samples(Path(folder) / "orbits")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Samples(file["epochs"], file["inputs"], file["orbits"].astype(np.float32))
+    except Exception as error:  # numpy and zipfile raise several kinds
+        raise FileError(
+            f"{path} cannot be read ({error}). Restore it from version control."
+        ) from error
+
+
+def write_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """Replace ``history.csv`` by these epochs."""
+    write_text(Path(folder) / "history.csv", _csv(history, header=True))
+
+
+def append_history(folder: Path, record: dict[str, float]) -> None:
+    """Add an epoch to ``history.csv``, in one write."""
+    path = Path(folder) / "history.csv"
+    text = _csv([record], header=not path.exists())
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def pack_orbits(folder: Path, inputs: list[int], steps: int) -> None:
+    """Write ``orbits.npz`` from the samples: chosen inputs, the last steps, half precision.
+
+    Half precision keeps 11 bits, enough for a figure and not for a derivative.
+    """
+    samples = read_samples(Path(folder) / "orbits")
+    chosen = samples.orbits[:, -steps:, inputs].astype(np.float16)
+    write(
+        Path(folder) / "orbits.npz",
+        lambda file: np.savez_compressed(
+            file, epochs=samples.epochs, inputs=samples.inputs[inputs], orbits=chosen
+        ),
+    )
+
+
+def mark_done(folder: Path, summary: dict[str, Any]) -> None:
+    """Write the marker that makes a run's results count."""
+    folder = Path(folder)
+    names = ("config.json", "provenance.json", "history.csv", "orbits.npz", "network.pt")
+    sums = {name: _sha256(folder / name) for name in names if (folder / name).exists()}
+    write_json(folder / "done.json", {**summary, "sha256": sums})
+
+
+def provenance(device: torch.device, from_epoch: int, data: dict[str, str]) -> dict[str, Any]:
+    """Return where the numbers of one part of a run come from.
+
+    Args:
+        device: what it runs on.
+        from_epoch: the epochs done before.
+        data: sha256 of the data files, by name.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        **commit(),
+        "from_epoch": from_epoch,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "packages": versions,
+        "cuda": torch.version.cuda,
+        "data": data,
+    }
+
+
+def commit() -> dict[str, Any]:
+    """Return the commit of the package's checkout, and whether the package differs from it.
+
+    Where there is no checkout the environment variables RNNLIB_COMMIT and RNNLIB_DIRTY serve.
+    """
+    home = Path(__file__).parent
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", "-C", home, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("status", "--porcelain", "--", str(home))),
+        }
+    except (OSError, subprocess.CalledProcessError):
+        dirty = os.environ.get("RNNLIB_DIRTY")
+        return {
+            "commit": os.environ.get("RNNLIB_COMMIT"),
+            "dirty": None if dirty is None else dirty not in ("", "0"),
+        }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _csv(records: list[dict[str, float]], header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(records)  # floats as repr, so that they read back to the last digit
+    return text.getvalue()
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,68 @@
+"""Sine generation (section 5.1): the input says a frequency, the output is to oscillate at it."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+LOWEST, HIGHEST = math.pi / 16, math.pi / 8  # radians per step
+
+
+def frequencies(count: int) -> Tensor:
+    """Return frequencies evenly spaced from pi/16 to pi/8, in radians per step.
+
+    Returns:
+        Shape ``(count,)``, float32.
+    """
+    return torch.linspace(LOWEST, HIGHEST, count)
+
+
+class Sine:
+    """``z_t = omega`` at every step, target ``sin(omega t)`` for ``t = 1, ..., length``.
+
+    Batches come in a fixed order; the loss is the sum of squared errors.
+
+    Args:
+        n_sequences: how many frequencies, evenly spaced from pi/16 to pi/8.
+        length: the number of steps.
+        batch_size: sequences per optimizer step.
+        device: where the data lie.
+
+    Raises:
+        ValueError: a count that is not positive.
+    """
+
+    n_in, n_out, input_bound, carries_state = 1, 1, HIGHEST, False
+    best = "mse"  # the number whose lowest value marks the best epoch
+
+    def __init__(self, n_sequences: int, length: int, batch_size: int, device="cpu"):
+        for name, count in (
+            ("n_sequences", n_sequences),
+            ("length", length),
+            ("batch_size", batch_size),
+        ):
+            if count < 1:
+                raise ValueError(f"{name} is {count}; it must be at least 1.")
+        omega = frequencies(n_sequences).double()
+        t = torch.arange(1, length + 1, dtype=torch.float64)
+        target = torch.sin(omega * t[:, None]).float()  # time, sequence
+        z = omega.float().expand(length, n_sequences)
+        self.z = z.unsqueeze(-1).to(device).split(batch_size, dim=1)
+        self.target = target.unsqueeze(-1).to(device).split(batch_size, dim=1)
+
+    def batches(self):
+        """Return an epoch's batches: inputs and targets, each ``(length, batch_size, 1)``."""
+        return zip(self.z, self.target, strict=True)
+
+    def loss(self, y: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor], int]:
+        """Return the loss to minimise, the sums for the history, and how many they are over."""
+        error = (y - target).square().sum()
+        return error, {"mse": error.detach()}, target.numel()
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Return nothing: there is no validation set."""
+        return {}
+
+    def solved(self, record: dict[str, float]) -> bool:
+        """Return False: training runs for all epochs."""
+        return False
