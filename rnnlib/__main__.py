@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 
 from rnnlib import results, runner
-from rnnlib.experiments import EXPERIMENTS, PRESETS, configure, from_dict
+from rnnlib.experiments import EXPERIMENTS, PRESETS, configure
 from rnnlib.files import FileError, read_json
 from rnnlib.training import NonFiniteLoss
 
@@ -94,7 +94,7 @@ def _list(options) -> None:
     if not folders:
         print(f"No runs in {options.root}.")
     for folder in folders:
-        config = from_dict(read_json(folder / "config.json"))
+        config = results.read_config(folder)
         if results.is_done(folder):
             best = read_json(folder / "done.json")["best"]
             state = "done, best " + ", ".join(

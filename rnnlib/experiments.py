@@ -40,6 +40,7 @@ class Experiment:
     """
 
     name: ClassVar[str]
+    TASK: ClassVar[type]
     QUICK: ClassVar[dict[str, Any]]
 
     model: str = setting("lstm", "lstm, slstm, slstm-certified, ornn, gru or elman")
@@ -103,8 +104,9 @@ class Experiment:
         """Return the data, on a device, with loss and evaluation."""
         raise NotImplementedError
 
-    def network(self, task) -> nn.Module:
+    def network(self) -> nn.Module:
         """Return the network with the weights that ``seed`` draws, the same on every device."""
+        task = self.TASK
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return SequenceModel(self.model, task.n_in, self.n_hidden, task.n_out, task.input_bound)
@@ -135,6 +137,7 @@ class SineExperiment(Experiment):
     """Sine generation, section 5.1."""
 
     name: ClassVar[str] = "sine"
+    TASK: ClassVar[type] = Sine
     QUICK: ClassVar[dict[str, Any]] = {
         "n_hidden": 24,
         "epochs": 300,
@@ -164,6 +167,7 @@ class ClassificationExperiment(Experiment):
     """Sequence classification from two relevant symbols, section 5.2."""
 
     name: ClassVar[str] = "classification"
+    TASK: ClassVar[type] = Symbols
     QUICK: ClassVar[dict[str, Any]] = {
         "n_hidden": 32,
         "epochs": 60,

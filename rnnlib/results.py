@@ -17,7 +17,9 @@ import io
 import os
 import platform
 import subprocess
+import tempfile
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
-from rnnlib.experiments import Experiment
-from rnnlib.files import FileError, read_json, write, write_json, write_text
+from rnnlib.experiments import Experiment, from_dict
+from rnnlib.files import FileError, load_checkpoint, read_json, write, write_json, write_text
 from rnnlib.orbit_recorder import Samples, read_samples
 
 PACKAGES = ("torch", "numpy", "scipy", "numba")
+
+
+def root_of(preset: str) -> Path:
+    """Return the store of a preset: ``results/`` for "full", a fresh temporary folder for "quick".
+
+    Quick runs can so never pass for full-size ones, nor for those of an older version of the code.
+    The folder ``results/`` is that of the package's checkout, or the environment variable
+    RNNLIB_RESULTS names another.
+    """
+    if preset == "quick":
+        return Path(_temporary().name)
+    home = Path(__file__).parent.parent
+    default = home / "results" if (home / "pyproject.toml").exists() else Path("results")
+    return Path(os.environ.get("RNNLIB_RESULTS", default))
+
+
+@cache
+def _temporary() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="rnnlib-quick-")  # removed when the process ends
 
 
 def folder_of(root: Path | str, config: Experiment) -> Path:
@@ -43,19 +65,21 @@ def is_done(folder: Path) -> bool:
     return (Path(folder) / "done.json").exists()
 
 
-def find(root: Path | str, experiment: str, **match) -> list[Path]:
-    """Return the folders of the finished runs whose settings match, ordered by model and seed.
+def find(root: Path | str, experiment: str, finished: bool = True, **match) -> list[Path]:
+    """Return the folders of the runs whose settings match, ordered by model and seed.
 
     Args:
         root: the store.
         experiment: "sine", "classification" or "language".
+        finished: leave out runs that are on their way.
         match: settings and the values that they must have.
     """
     found = []
-    for marker in Path(root).glob(f"{experiment}/*/*/done.json"):
-        config = read_json(marker.parent / "config.json")
-        if all(config.get(key) == _plain(value) for key, value in match.items()):
-            found.append((config["model"], config["seed"], str(marker.parent)))
+    for path in Path(root).glob(f"{experiment}/*/*/config.json"):
+        config = read_json(path)
+        matches = all(config.get(key) == _plain(value) for key, value in match.items())
+        if matches and (is_done(path.parent) or not finished):
+            found.append((config["model"], config["seed"], str(path.parent)))
     return [Path(folder) for _, _, folder in sorted(found)]
 
 
@@ -106,6 +130,19 @@ def read_orbits(folder: Path) -> Samples:
         raise FileError(
             f"{path} cannot be read ({error}). Restore it from version control."
         ) from error
+
+
+def read_config(folder: Path) -> Experiment:
+    """Return a run's settings."""
+    return from_dict(read_json(Path(folder) / "config.json"))
+
+
+def read_network(folder: Path) -> nn.Module:
+    """Return a run's network with the weights of its best epoch, in evaluation mode."""
+    config = read_config(folder)
+    network = config.network()
+    network.load_state_dict(load_checkpoint(Path(folder) / "network.pt"))
+    return network.eval()
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:

@@ -130,7 +130,7 @@ class _Job:
             config.recorder(folder / "orbits"),
             Snapshots(folder / "snapshots", config.record_every, config.record_until),
         ]
-        model = config.network(task).to(self.device)
+        model = config.network().to(self.device)
         self.run = Run(task, model, config.settings(), callbacks, str(config))
         if self.checkpoint.exists():
             self._resume()
