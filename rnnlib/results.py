@@ -107,7 +107,7 @@ def read_history(folder: Path) -> pd.DataFrame:
     """
     path = Path(folder) / "history.csv"
     try:
-        history = pd.read_csv(path, float_precision="round_trip")
+        history = pd.read_csv(path)
         if not (history["epoch"] == np.arange(1, len(history) + 1)).all():
             raise ValueError("its epochs are not 1, 2, 3, ...")
     except (OSError, ValueError, KeyError) as error:

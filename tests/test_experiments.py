@@ -1,0 +1,78 @@
+"""Settings: presets, the hash that names a run, and what is refused."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from rnnlib.experiments import EXPERIMENTS, configure, from_dict
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_settings_survive_the_way_through_a_file(name):
+    for preset in ("quick", "full"):
+        config = configure(name, preset, seed=3)
+        again = from_dict(config.to_dict())
+        assert again == config and again.hash == config.hash
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_any_change_of_a_setting_changes_the_hash(name):
+    config = configure(name, "full")
+    hashes = {config.hash}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        other = {str: "gru", tuple: (1, 2), bool: True}.get(type(value))
+        other = value + 1 if other is None else other
+        hashes.add(dataclasses.replace(config, **{field.name: other}).hash)
+    assert len(hashes) == 1 + len(dataclasses.fields(config))
+
+
+def test_the_same_seed_draws_the_same_weights_and_another_seed_others():
+    def weights(seed):
+        network = configure("sine", "quick", seed=seed).network()
+        return torch.cat([p.flatten() for p in network.parameters()])
+
+    torch.manual_seed(1)
+    first = weights(0)
+    torch.manual_seed(2)
+    assert torch.equal(weights(0), first) and not torch.equal(weights(1), first)
+
+
+def test_the_stable_lstms_rate_decays_in_the_full_sine_experiment_and_the_others_does_not():
+    for model, epochs in (("slstm", (500, 1000, 2000)), ("lstm", ()), ("ornn", ())):
+        assert configure("sine", "full", model=model).decay_epochs == epochs
+    assert configure("sine", "full", model="slstm", decay_epochs=()).decay_epochs == ()
+    assert configure("sine", "full", model="lstm", decay_epochs=[5]).decay_epochs == (5,)
+
+
+def test_none_stands_for_the_presets_value():
+    assert configure("sine", "full", epochs=None) == configure("sine", "full")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "preset", "changes", "message"),
+    [
+        ("sin", "full", {}, "Did you mean 'sine'"),
+        ("sine", "ful", {}, "Did you mean 'full'"),
+        ("sine", "full", {"epoch": 3}, "Did you mean 'epochs'"),
+        ("sine", "full", {"model": "lstn"}, "Did you mean 'lstm'"),
+        ("sine", "full", {"epochs": "3"}, "epochs is '3', a str; it must be a int"),
+        ("sine", "full", {"epochs": 2.5}, "epochs is 2.5"),
+        ("sine", "full", {"epochs": True}, "epochs is True"),
+        ("sine", "full", {"n_hidden": 0}, "n_hidden is 0"),
+        ("sine", "full", {"decay_epochs": (1.5,)}, "decay_epochs"),
+    ],
+)
+def test_what_is_unknown_or_of_the_wrong_kind_is_refused(experiment, preset, changes, message):
+    with pytest.raises(ValueError, match=message):
+        configure(experiment, preset, **changes)
+
+
+def test_an_integer_serves_as_a_number():
+    assert configure("sine", "full", clip=1) == configure("sine", "full", clip=1.0)
+
+
+def test_a_length_too_short_for_the_symbols_is_refused_before_anything_runs():
+    with pytest.raises(ValueError, match="at least 49"):
+        configure("classification", "full", length=48).task()
