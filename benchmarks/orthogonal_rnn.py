@@ -10,16 +10,13 @@ alternate; medians of processor time on one core count.
 Run it: python -m benchmarks.orthogonal_rnn
 """
 
-import os
-import statistics
-import time
 from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from benchmarks.table import Row, table
+from benchmarks.table import Row, medians, one_core, row, table
 from rnnlib import orthogonal_rnn
 from rnnlib.orthogonal_rnn import OrthogonalRNN
 from rnnlib.skew_expm import skew_expm
@@ -50,14 +47,8 @@ class Stepwise(nn.Module):
 
 def rows() -> list[Row]:
     """Measure everything on one core and one thread."""
-    affinity, threads = os.sched_getaffinity(0), torch.get_num_threads()
-    torch.set_num_threads(1)
-    os.sched_setaffinity(0, {max(affinity)})
-    try:
+    with one_core():
         return [*layer_rows(10, 3.5, 9), *layer_rows(100, 1.2, 5), *exponential_rows()]
-    finally:
-        os.sched_setaffinity(0, affinity)
-        torch.set_num_threads(threads)
 
 
 def layer_rows(batch: int, bar: float, repeats: int) -> list[Row]:
@@ -137,21 +128,6 @@ def exponential_rows(repeats: int = 15) -> list[Row]:
             row(f"{kind} / torch's parametrization", seconds, "parametrization", "ours", bar),
         ]
     return found
-
-
-def medians(functions: dict, repeats: int) -> dict[str, float]:
-    """Run the functions in turn; the first round compiles and does not count."""
-    taken = {name: [] for name in functions}
-    for _ in range(repeats + 1):
-        for name, function in functions.items():
-            start = time.process_time()
-            function()
-            taken[name].append(time.process_time() - start)
-    return {name: statistics.median(times[1:]) for name, times in taken.items()}
-
-
-def row(name: str, seconds: dict, peer: str, ours: str, bar: float | None = None) -> Row:
-    return Row(name, seconds[peer], seconds[ours], seconds[peer] / seconds[ours], bar)
 
 
 def main() -> None:

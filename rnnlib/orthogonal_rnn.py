@@ -183,11 +183,13 @@ class OrthogonalRNN(nn.Module):
                     f"one of them, for example with module.to({value.dtype})."
                 )
         run = _Sequence.apply if self.fused else _by_steps
-        weights = self.weight_ih, self.recurrent_matrix(), self.bias
-        if input.dim() == 3:
-            output = run(input, h0[0], *weights)
-        else:
-            output = run(input.unsqueeze(1), h0, *weights).squeeze(1)
+        # A matrix that is orthogonal to half precision would let states grow: no autocast.
+        with torch.autocast(input.device.type, enabled=False):
+            weights = self.weight_ih, self.recurrent_matrix(), self.bias
+            if input.dim() == 3:
+                output = run(input, h0[0], *weights)
+            else:
+                output = run(input.unsqueeze(1), h0, *weights).squeeze(1)
         return output, output[-1:]
 
     def extra_repr(self) -> str:

@@ -434,3 +434,16 @@ def test_bad_arguments_say_what_to_do():
         rnn.skew[0, 1] = math.nan
     with pytest.raises(ValueError, match="skew has values that are not finite"):
         rnn(z, h0)
+
+
+def test_autocast_leaves_the_layer_in_its_own_precision():
+    torch.manual_seed(0)
+    layer, z = OrthogonalRNN(2, 8), torch.randn(6, 3, 2)
+    expected = layer(z)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = layer(z)[0]
+        with pytest.raises(TypeError, match="input is torch.bfloat16.*convert"):
+            layer(z.bfloat16())
+    assert torch.equal(output, expected)
+    output.sum().backward()
+    assert layer.skew.grad.dtype == torch.float32
