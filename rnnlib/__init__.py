@@ -13,6 +13,7 @@ from rnnlib.entropy import entropy_along, knn_entropy
 from rnnlib.fixed_points import fixed_points
 from rnnlib.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
 from rnnlib.maps import from_function, henon, linear, logistic
+from rnnlib.orbit_recorder import OrbitRecorder
 from rnnlib.orbits import OrbitDiagram, orbit_diagram, simulate, trajectory
 from rnnlib.orthogonal_rnn import OrthogonalRNN, orthogonality_error
 from rnnlib.robustness import robustness
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "LyapunovSpectrum",
     "OrbitDiagram",
+    "OrbitRecorder",
     "OrthogonalRNN",
     "SteadyState",
     "System",

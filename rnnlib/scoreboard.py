@@ -1,0 +1,113 @@
+"""Every number that the paper reports of its trained networks, beside those of the stored runs."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnlib import results
+from rnnlib.experiments import configure
+from rnnlib.files import read_json
+
+FREE = ("experiment", "seed", "data_seed")  # settings in which counted runs may differ
+SAMPLING = "record_"  # and those of what is recorded, which has no influence on the training
+
+
+class Claim(NamedTuple):
+    """A number of the paper.
+
+    Attributes:
+        place: where the paper has it.
+        experiment: which experiment gives it.
+        settings: those that single it out; the others are the paper's.
+        quantity: its name in ``done.json``.
+        value: what the paper reports.
+    """
+
+    place: str
+    experiment: str
+    settings: dict[str, Any]
+    quantity: str
+    value: float
+
+
+class Score(NamedTuple):
+    """A claim beside the finished runs at the paper's settings.
+
+    Attributes:
+        claim: the paper's number.
+        best, last: the quantity at each run's best and at its last epoch, shape ``(runs,)``.
+        seeds: of the weights, one per run.
+        devices, commits: of the runs, without repetition.
+        unfinished: how many epochs the runs on their way have done.
+    """
+
+    claim: Claim
+    best: np.ndarray
+    last: np.ndarray
+    seeds: list[int]
+    devices: list[str]
+    commits: list[str]
+    unfinished: list[int]
+
+
+SINE = {"lstm": 4.8e-3, "slstm": 0.49, "ornn": 4.1e-3}
+LENGTHS = (50, 100, 200, 300, 500)
+ACCURACY = {
+    "lstm": (1.00, 1.00, 1.00, 0.25, 0.27),
+    "slstm": (1.00, 1.00, 0.27, 0.26, 0.26),
+    "ornn": (1.000, 1.000, 0.999, 0.995, 0.970),
+}
+CLAIMS = [
+    *(Claim("figure 5", "sine", {"model": m}, "mse", value) for m, value in SINE.items()),
+    *(
+        Claim("table 1", "classification", {"model": m, "length": n}, "valid_accuracy", value)
+        for m, row in ACCURACY.items()
+        for n, value in zip(LENGTHS, row, strict=True)
+    ),
+]
+
+
+def scores(root: Path | str, claims: list[Claim] = CLAIMS, **changes) -> list[Score]:
+    """Compare the paper's numbers with the runs in a store.
+
+    Args:
+        root: the store.
+        claims: the numbers to compare.
+        changes: settings in which the runs are to differ from the paper's, for a second table.
+
+    Returns:
+        One score per claim, without runs where there are none.
+
+    Raises:
+        FileError: a result that was altered after its run ended.
+    """
+    return [_score(root, claim, changes) for claim in claims]
+
+
+def _score(root, claim: Claim, changes: dict[str, Any]) -> Score:
+    wanted = configure(claim.experiment, "full", **{**claim.settings, **changes}).to_dict()
+    wanted = {
+        key: value
+        for key, value in wanted.items()
+        if key not in FREE and not key.startswith(SAMPLING)
+    }
+    folders = results.find(root, claim.experiment, finished=False, **wanted)
+    done, unfinished, parts = [], [], []
+    for folder in folders:
+        if results.is_done(folder):
+            results.check(folder)
+            done.append(folder)
+            parts += read_json(folder / "provenance.json")["parts"]
+        elif (folder / "history.csv").exists():
+            unfinished.append(len(results.read_history(folder)))
+    marks = [read_json(folder / "done.json") for folder in done]
+    return Score(
+        claim,
+        np.array([mark["best"][claim.quantity] for mark in marks]),
+        np.array([mark["last"][claim.quantity] for mark in marks]),
+        [results.read_config(folder).seed for folder in done],
+        sorted({part["device"] for part in parts}),
+        sorted({part["commit"] or "unknown" for part in parts}),
+        sorted(unfinished),
+    )
