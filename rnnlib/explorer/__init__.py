@@ -1,6 +1,5 @@
 """The explorer: slide s, and orbit diagram, phase portrait, cost and exponent move at once."""
 
-import re
 from pathlib import Path
 
 import anywidget
@@ -11,13 +10,10 @@ from torch import Tensor
 from rnnlib.chaotic_lstm import THETA_TRUE, X0, line, theta_random
 from rnnlib.cost import cost_over, mean_squared_error
 from rnnlib.orbits import orbit_diagram, simulate
+from rnnlib.panels import module, sheet
 
 HERE = Path(__file__).parent
 BURN_IN, STEPS = 100, 100  # of the cost, as in dynamics.js
-
-
-def _text(*names: str) -> str:
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 class ChaosExplorer(anywidget.AnyWidget):
@@ -41,11 +37,10 @@ class ChaosExplorer(anywidget.AnyWidget):
         Ribeiro et al. (2020), figure 1 and supplementary figure 1.
     """
 
-    # One module: in a Blob URL there is nothing to import from. A page carries no comments.
-    _esm = re.sub(r"(?m)\s*// .*$|^\s+", "", _text("dynamics.js", "explorer.js"))
-    _css = _text("explorer.css")
+    _esm = module(HERE / "dynamics.js", HERE / "explorer.js")
+    _css = sheet(HERE / "explorer.css")
     # Its data-lm-suppress-shortcuts: in JupyterLab, keys on a control are the control's own.
-    _html = traitlets.Unicode(_text("explorer.html")).tag(sync=True)
+    _html = traitlets.Unicode((HERE / "explorer.html").read_text(encoding="utf-8")).tag(sync=True)
 
     theta = traitlets.Any().tag(sync=True)
     direction = traitlets.Any().tag(sync=True)

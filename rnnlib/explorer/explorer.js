@@ -1,16 +1,9 @@
-// The view. Python joins it to dynamics.js: a module in a Blob URL can import nothing.
+// The view. Python joins it to panels.js and dynamics.js: a module in a Blob URL can import nothing.
 const FINEST = { x: 1e-9, y: 1e-5 }; // the narrowest view of the map
 const SHOWN = 160, NUDGE = 1e-6, APART = 0.05; // of the time series and its second orbit
 const MOVING = 6, RESTING = 2000; // blocks of 100 steps, for portrait and exponent
 const FACTORS = ["s", "s2"];
 const VIRIDIS = ["#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725"];
-
-const hex = (text) => [1, 3, 5].map((k) => parseInt(text.slice(k, k + 2), 16));
-const rgba = ([r, g, b], alpha) => ((alpha * 255) << 24 | b << 16 | g << 8 | r) >>> 0;
-const mix = ([a, b], f) => a + f * (b - a);
-const part = ([a, b], v) => (v - a) / (b - a);
-const clip = (v, [low, high]) => Math.min(high, Math.max(low, v));
-const wide = ([low, high]) => high - low;
 
 // The cost's colours; the square root shows more of the low costs.
 const viridis = Array.from({ length: 256 }, (_, n) => {
@@ -18,80 +11,17 @@ const viridis = Array.from({ length: 256 }, (_, n) => {
   return rgba(hex(VIRIDIS[k]).map((c, j) => mix([c, next[j]], place - k)), 1);
 });
 
-// About `most` round numbers in a range, with the text of each.
-function ticks([low, high], most) {
-  const raw = (high - low) / most, ten = 10 ** Math.floor(Math.log10(raw));
-  const gap = ten * [1, 2, 5, 10].find((m) => m * ten >= raw), found = [];
-  const digits = Math.max(0, -Math.floor(Math.log10(gap * 1.001)));
-  for (let n = Math.ceil(low / gap - 1e-9); n <= high / gap + 1e-9; n++)
-    found.push([n * gap, (n * gap).toFixed(digits)]);
-  return found;
-}
-
-// A canvas that holds data alone: labels and markers are elements, which move without a redraw.
-class Panel {
-  constructor(root) {
-    [, this.left, this.plot, this.below] = root.children;
-    this.canvas = this.plot.firstChild;
-    this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
-  }
-  // Takes on the size of its box; true if that has changed.
-  fit() {
-    const { clientWidth: width, clientHeight: height } = this.plot, scale = Math.min(devicePixelRatio, 2);
-    if (width === this.width && height === this.height && scale === this.scale) return false;
-    Object.assign(this, { width, height, scale });
-    Object.assign(this.canvas, { width: width * scale, height: height * scale });
-    return true;
-  }
-  px(x) { return part(this.x, x) * this.width; }
-  py(y) { return (1 - part(this.y, y)) * this.height; }
-  at([px, py]) { return [mix(this.x, px / this.width), mix(this.y, 1 - py / this.height)]; }
-  label() {
-    const mark = (el, side, range, most) =>
-      el.replaceChildren(...ticks(range, Math.max(2, most)).map(([value, text]) => {
-        const tick = document.createElement("span");
-        tick.textContent = text;
-        tick.style[side] = `${100 * part(range, value)}%`;
-        return tick;
-      }));
-    mark(this.below, "left", this.x, this.width / 80);
-    mark(this.left, "bottom", this.y, this.height / 45);
-  }
-  // A path in device pixels through points of the panel.
-  trace(points, colour) {
-    const { pen, scale } = this;
-    pen.lineWidth = 1.3 * scale;
-    pen.lineJoin = "bevel";
-    pen.strokeStyle = `rgb(${colour})`;
-    pen.beginPath();
-    for (const [x, y] of points) pen.lineTo(this.px(x) * scale, this.py(y) * scale);
-    pen.stroke();
-  }
-}
-
 function render({ model, el }) {
-  const root = el.appendChild(document.createElement("div"));
-  root.className = "chaos-explorer";
-  root.innerHTML = model.get("_html");
-  const named = (kind, make) => Object.fromEntries([...root.querySelectorAll(`[data-${kind}]`)].map((e) => [e.dataset[kind], make(e)]));
-  const ref = named("ref", (e) => e), panels = named("panel", (e) => new Panel(e));
+  const { root, ref, panels, get, set } = mount(model, el, "chaos-explorer");
   const { map, curve, portrait, series } = panels;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const on = (target, names, act) => names.split(" ").forEach((name) => target.addEventListener(name, act));
-  const get = (key) => model.get(key), planar = () => get("mode") === "plane";
-  const set = (values) => {
-    for (const key in values) model.set(key, values[key]);
-    model.save_changes();
-  };
+  const planar = () => get("mode") === "plane";
   const point = () => [get("s"), planar() ? get("s2") : 0];
   const zoomed = () => ["x", "y"].some((axis) => map[axis] !== full[get("mode")][axis]);
   const exact = (name) => get(name).toFixed(ref[name].digits);
-  const write = (name, text) => ref[name].textContent === text || (ref[name].textContent = text);
   const tone = (chaos) => (chaos ? colours.chaos : colours.calm);
-  const move = (name, x, y) => (ref[name].style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`);
 
   let targets, full, views, colours, job, got, image, path;
-  let dots, pixels, count, frame, rest, later, playing, worker;
+  let dots, pixels, count, frame, rest, later, worker;
 
   // --- what depends on the weights ---
 
@@ -154,9 +84,9 @@ function render({ model, el }) {
   function show() {
     map.pen.putImageData(image, 0, 0);
     if (planar()) return;
-    const { pen, scale, canvas } = curve;
+    const { pen, scale } = curve;
     let last;
-    pen.clearRect(0, 0, canvas.width, canvas.height);
+    curve.clear();
     got.forEach(({ low, high, chaos }, i) => { // a bar: its range of costs, joined to the last one
       const [top, bottom] = [Math.max(high, last ?? 0), Math.min(low, last ?? low)].map((v) => curve.py(v) * scale);
       pen.fillStyle = `rgb(${tone(chaos)})`;
@@ -227,19 +157,19 @@ function render({ model, el }) {
     dots.fill(0);
     path.run(MOVING, plot);
     drawPortrait();
-    series.pen.clearRect(0, 0, series.canvas.width, series.canvas.height);
+    series.clear();
     for (const [orbit, colour] of [[near, colours.near], [h, ink()]])
       series.trace(Array.from({ length: SHOWN + 1 }, (_, t) => [t, orbit[2 * t]]), colour);
-    move("marker", map.px(s), planar() ? map.py(s2) : 0);
-    move("dot", curve.px(s), curve.py(clip(value, curve.y)));
-    move("start", portrait.px(x0[0]), portrait.py(x0[1]));
+    move(ref.marker, map.px(s), planar() ? map.py(s2) : 0);
+    move(ref.dot, curve.px(s), curve.py(clip(value, curve.y)));
+    move(ref.start, portrait.px(x0[0]), portrait.py(x0[1]));
 
     for (const name of FACTORS) if (+ref[name].value !== get(name)) ref[name].value = get(name);
-    write("where", planar() ? `s₁ = ${exact("s")}, s₂ = ${exact("s2")}` : `s = ${exact("s")}`);
-    write("cost", value ? value.toPrecision(2) : "0");
+    write(ref.where, planar() ? `s₁ = ${exact("s")}, s₂ = ${exact("s2")}` : `s = ${exact("s")}`);
+    write(ref.cost, value ? value.toPrecision(2) : "0");
     let t = 0;
     while (t <= SHOWN && Math.abs(h[2 * t] - near[2 * t]) < APART) t++;
-    write("parting", t > SHOWN ? "stays beside it" : `is ${APART} away after ${t + 1} steps`);
+    write(ref.parting, t > SHOWN ? "stays beside it" : `is ${APART} away after ${t + 1} steps`);
     ref.start.ariaValueText = `h1 ${x0[0]}, h2 ${x0[1]}`;
     report();
     clearTimeout(rest);
@@ -250,8 +180,8 @@ function render({ model, el }) {
 
   function report() {
     root.classList.toggle("ce-chaotic", path.word === "chaos");
-    write("word", path.word);
-    write("exponent", path.exponent.toFixed(path.error < 0.002 ? 3 : 2).replace("-", "−"));
+    write(ref.word, path.word);
+    write(ref.exponent, path.exponent.toFixed(path.error < 0.002 ? 3 : 2).replace("-", "−"));
     for (const name of FACTORS) ref[name].ariaValueText = `${exact(name)}, ${path.word}`;
   }
 
@@ -262,7 +192,7 @@ function render({ model, el }) {
     drawPortrait();
     report();
     if (more()) return (rest = setTimeout(refine, 16));
-    write("status", `${path.word}, largest exponent ${path.exponent.toFixed(2)}`);
+    write(ref.status, `${path.word}, largest exponent ${path.exponent.toFixed(2)}`);
     map.canvas.ariaLabel = `${ref.title.textContent}, from ${map.x.join(" to ")}, marker at ${ref.where.textContent}`;
   }
 
@@ -294,13 +224,9 @@ function render({ model, el }) {
 
   // --- size and colours ---
 
-  // Book and JupyterLab each have their own switch; the colour of their text tells for both.
-  function dress() {
-    const [, green] = getComputedStyle(el).color.match(/[\d.]+/g);
-    root.classList.toggle("ce-dark", green > 128);
-    const style = getComputedStyle(root);
+  function dress(colour) {
     colours = {};
-    for (const name of ["calm", "chaos", "near"]) colours[name] = hex(style.getPropertyValue(`--ce-${name}`).trim());
+    for (const name of ["calm", "chaos", "near"]) colours[name] = colour(name);
     if (!image) return;
     got.forEach(paint);
     show();
@@ -322,35 +248,19 @@ function render({ model, el }) {
   function arrange() {
     root.dataset.mode = get("mode");
     for (const button of root.querySelectorAll("button[data-mode]")) button.ariaPressed = button.dataset.mode === get("mode");
-    write("title", planar() ? "cost over s₁ and s₂" : "orbit diagram, h₁ over s");
+    write(ref.title, planar() ? "cost over s₁ and s₂" : "orbit diagram, h₁ over s");
     fit();
     turn();
-    map.pen.clearRect(0, 0, map.canvas.width, map.canvas.height);
+    map.clear();
     request();
   }
 
   // --- hands ---
 
-  function play(go) {
-    const mine = (playing = go && {});
-    ref.play.textContent = go ? "❚❚" : "▶";
-    ref.play.ariaLabel = go ? "pause" : calm.matches ? "play along s, a step a second" : "play along s";
-    const pace = (act) => (calm.matches ? setTimeout(act, 1000) : requestAnimationFrame(act));
-    let last = performance.now();
-    const next = () => {
-      if (!mine || mine !== playing) return;
-      const now = performance.now(), s = get("s") + wide(map.x) * Math.min(1000, now - last) / 25000;
-      last = now;
-      set({ s: s > map.x[1] ? map.x[0] : s });
-      pace(next);
-    };
-    pace(next);
-  }
-
-  const place = ({ clientX, clientY }, { plot, width, height }) => {
-    const { left, top } = plot.getBoundingClientRect();
-    return [clip(clientX - left, [0, width]), clip(clientY - top, [0, height])];
-  };
+  const play = player(ref.play, "s", (passed) => {
+    const s = get("s") + wide(map.x) * passed / 25000;
+    set({ s: s > map.x[1] ? map.x[0] : s });
+  });
 
   function pick(at) {
     const [x, y] = map.at(at);
@@ -369,7 +279,7 @@ function render({ model, el }) {
   on(map.plot, "pointerdown", (event) => {
     if (event.button) return;
     play(false);
-    const at = place(event, map), [s, s2] = point();
+    const at = map.place(event), [s, s2] = point();
     fingers.set(event.pointerId, at);
     map.plot.setPointerCapture(event.pointerId);
     const far = Math.hypot(at[0] - map.px(s), planar() ? at[1] - map.py(s2) : 0);
@@ -378,7 +288,7 @@ function render({ model, el }) {
   });
   on(map.plot, "pointermove", (event) => {
     if (!fingers.has(event.pointerId)) return;
-    const at = place(event, map), { from, view, size, centre } = gesture;
+    const at = map.place(event), { from, view, size, centre } = gesture;
     fingers.set(event.pointerId, at);
     if (gesture.pick) pick(at);
     else if (view && fingers.size === 2) zoom(view, size / spread().size, centre, parts(spread().middle));
@@ -402,7 +312,7 @@ function render({ model, el }) {
   on(map.plot, "wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return; // scrolls the page; a touchpad's pinch has Ctrl set
     event.preventDefault();
-    const at = place(event, map);
+    const at = map.place(event);
     zoom(map, 1.01 ** clip(event.deltaY, [-40, 40]), map.at(at), parts(at));
   });
 
@@ -413,7 +323,7 @@ function render({ model, el }) {
   }
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
   on(ref.start, "pointerdown", (event) => ref.start.setPointerCapture(event.pointerId));
-  on(ref.start, "pointermove", (event) => ref.start.hasPointerCapture(event.pointerId) && begin(portrait.at(place(event, portrait))));
+  on(ref.start, "pointermove", (event) => ref.start.hasPointerCapture(event.pointerId) && begin(portrait.at(portrait.place(event))));
   on(ref.start, "keydown", (event) => {
     if (!arrows[event.key]) return;
     event.preventDefault();
@@ -424,7 +334,6 @@ function render({ model, el }) {
     on(ref[name], "input", () => set({ [name]: +ref[name].value }));
     on(ref[name], "pointerdown keydown", () => play(false));
   }
-  on(ref.play, "click", () => play(!playing));
   on(root, "click", ({ target: { dataset, type } }) => {
     if (type === "button" && dataset.mode) set({ mode: dataset.mode });
     if (!dataset.zoom) return;
@@ -435,25 +344,19 @@ function render({ model, el }) {
   // --- begin, follow the model, end ---
 
   const afresh = () => { survey(); arrange(); };
-  const changes = {
+  const calls = {
     s: schedule, s2: schedule, mode: arrange, axes: afresh, direction: afresh,
     x0: () => { schedule(); clearTimeout(later); later = setTimeout(request, 200); }, // the map starts there too
   };
-  for (const key in changes) model.on(`change:${key}`, changes[key]);
   survey();
-  dress();
+  const unwatch = watch(model, root, dress, fit, calls);
   arrange();
-  play(false);
-  const sizes = new ResizeObserver(fit), switches = new MutationObserver(dress);
-  sizes.observe(root);
-  switches.observe(document, { subtree: true, attributeFilter: ["data-theme", "data-jp-theme-light"] });
   return () => {
-    for (const key in changes) model.off(`change:${key}`, changes[key]);
     map.width = 0; // so that what is still due does nothing
-    sizes.disconnect();
-    switches.disconnect();
+    unwatch();
+    play(false);
     worker?.terminate();
-    job = playing = undefined;
+    job = undefined;
   };
 }
 
