@@ -16,11 +16,16 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from rnnlib.corpus import EOS
+from rnnlib.language import N_WORDS, Language
+from rnnlib.language_model import LanguageModel
+from rnnlib.language_recorder import HELD, SHOWN, LanguageRecorder, pack_language_samples
 from rnnlib.models import SequenceModel, check_model
-from rnnlib.orbit_recorder import OrbitRecorder
+from rnnlib.orbit_recorder import OrbitRecorder, pack_samples
 from rnnlib.sine import Sine, frequencies
+from rnnlib.snapshots import Snapshots
 from rnnlib.symbols import SYMBOLS, Symbols, one_hot
-from rnnlib.training import Settings
+from rnnlib.training import Callback, Settings
 
 PRESETS = ("quick", "full")
 DECAY = (500, 1000, 2000)  # epochs
@@ -111,10 +116,10 @@ class Experiment:
             torch.manual_seed(self.seed)
             return SequenceModel(self.model, task.n_in, self.n_hidden, task.n_out, task.input_bound)
 
-    def recorder(self, folder: Path) -> OrbitRecorder:
-        """Return what records orbits during training."""
-        return OrbitRecorder(
-            folder,
+    def callbacks(self, folder: Path, task) -> list[Callback]:
+        """Return what records orbits and weights during training, into a run's folder."""
+        recorder = OrbitRecorder(
+            folder / "orbits",
             self.constant_inputs(),
             self.record_every,
             states=self.record_states,
@@ -122,6 +127,12 @@ class Experiment:
             steps=self.record_steps,
             until=self.record_until,
         )
+        return [recorder, Snapshots(folder / "snapshots", self.record_every, self.record_until)]
+
+    def pack(self, folder: Path) -> None:
+        """Write ``orbits.npz`` from the samples of a run's folder."""
+        inputs, steps = self.kept()
+        pack_samples(folder, inputs, steps)
 
     def constant_inputs(self) -> torch.Tensor:
         """Return the inputs under which orbits are recorded, ``(inputs, n_in)``."""
@@ -169,10 +180,10 @@ class ClassificationExperiment(Experiment):
     name: ClassVar[str] = "classification"
     TASK: ClassVar[type] = Symbols
     QUICK: ClassVar[dict[str, Any]] = {
-        "n_hidden": 32,
-        "epochs": 60,
-        "n_train": 500,
+        "n_hidden": 20,
+        "epochs": 40,
         "n_valid": 500,
+        "record_every": 1,
         "record_burn_in": 200,
         "record_steps": 100,
     }
@@ -204,7 +215,77 @@ class ClassificationExperiment(Experiment):
         return list(range(len(SYMBOLS))), 40
 
 
-EXPERIMENTS = {kind.name: kind for kind in (SineExperiment, ClassificationExperiment)}
+@dataclass(frozen=True, kw_only=True)
+class LanguageExperiment(Experiment):
+    """Word-level language modelling, section 5.3."""
+
+    name: ClassVar[str] = "language"
+    TASK: ClassVar[type] = Language
+    QUICK: ClassVar[dict[str, Any]] = {
+        "corpus": "synthetic",
+        "n_hidden": 32,
+        "dropout": 0.0,
+        "epochs": 6,
+        "learning_rate": 1e-2,
+        "batch_size": 20,
+        "window": 40,
+        "record_burn_in": 400,
+    }
+
+    corpus: str = setting("wikitext-2", "wikitext-2 or synthetic")
+    n_hidden: int = setting(800, "units in the recurrent layer, and size of the embedding")
+    epochs: int = setting(300, "passes over the training text, at most; the schedule ends sooner")
+    patience: int = setting(7, "epochs without a better validation loss, then the rate is cut")
+    dropout: float = setting(0.5, "probability, before and after the recurrent layer")
+    batch_size: int = setting(100, "streams side by side")
+    window: int = setting(80, "steps that gradients go back")
+    record_every: int = setting(1, "epochs between two samples of the free run")
+    record_until: int = setting(300, "the last epoch to sample")
+    record_states: int = setting(5, "random initial states per sample")
+    record_burn_in: int = setting(1500, "steps dropped before a sample")
+    record_steps: int = setting(100, "steps kept of a sample")
+
+    def __post_init__(self):
+        super().__post_init__()
+        _known("a corpus", self.corpus, N_WORDS)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
+
+    def __str__(self):
+        return f"{self.name} {self.model} {self.corpus} seed {self.seed}"
+
+    def settings(self):
+        return dataclasses.replace(super().settings(), patience=self.patience)
+
+    def task(self, device="cpu"):
+        return Language(self.corpus, self.batch_size, self.window, device)
+
+    def network(self):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return LanguageModel(self.model, N_WORDS[self.corpus], self.n_hidden, self.dropout)
+
+    def callbacks(self, folder, task):
+        index = task.corpus.index
+        recorder = LanguageRecorder(
+            folder / "orbits",
+            [index[word] for word in HELD[self.corpus]],
+            [index[word] for word in SHOWN[self.corpus]],
+            index[EOS],
+            every=self.record_every,
+            states=self.record_states,
+            burn_in=self.record_burn_in,
+            steps=self.record_steps,
+        )
+        return [recorder]
+
+    def pack(self, folder):
+        pack_language_samples(folder)
+
+
+EXPERIMENTS = {
+    kind.name: kind for kind in (SineExperiment, ClassificationExperiment, LanguageExperiment)
+}
 
 
 def configure(experiment: str, preset: str, **changes) -> Experiment:

@@ -148,3 +148,23 @@ def read_samples(folder: Path | str) -> Samples:
             ) from error
     epochs = np.array([int(path.stem.removeprefix("epoch_")) for path in paths])
     return Samples(epochs, inputs, np.stack(orbits))
+
+
+def pack_samples(folder: Path, inputs: list[int], steps: int) -> None:
+    """Write ``orbits.npz`` from the samples in ``orbits/``: some inputs, the last steps.
+
+    They are in half precision, which keeps 11 bits: enough for a figure, not for a derivative.
+
+    Args:
+        folder: a run's folder.
+        inputs: which of the constant inputs to keep.
+        steps: how many last steps to keep.
+    """
+    samples = read_samples(Path(folder) / "orbits")
+    chosen = samples.orbits[:, -steps:, inputs].astype(np.float16)
+    write(
+        Path(folder) / "orbits.npz",
+        lambda file: np.savez_compressed(
+            file, epochs=samples.epochs, inputs=samples.inputs[inputs], orbits=chosen
+        ),
+    )

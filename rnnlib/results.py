@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from rnnlib.experiments import Experiment, from_dict
-from rnnlib.files import FileError, load_checkpoint, read_json, write, write_json, write_text
+from rnnlib.files import FileError, load_checkpoint, read_json, write_json, write_text
 from rnnlib.orbit_recorder import Samples, read_samples
 
 PACKAGES = ("torch", "numpy", "scipy", "numba")
@@ -159,21 +159,6 @@ def append_history(folder: Path, record: dict[str, float]) -> None:
         os.write(descriptor, text.encode())
     finally:
         os.close(descriptor)
-
-
-def pack_orbits(folder: Path, inputs: list[int], steps: int) -> None:
-    """Write ``orbits.npz`` from the samples: chosen inputs, the last steps, half precision.
-
-    Half precision keeps 11 bits, enough for a figure and not for a derivative.
-    """
-    samples = read_samples(Path(folder) / "orbits")
-    chosen = samples.orbits[:, -steps:, inputs].astype(np.float16)
-    write(
-        Path(folder) / "orbits.npz",
-        lambda file: np.savez_compressed(
-            file, epochs=samples.epochs, inputs=samples.inputs[inputs], orbits=chosen
-        ),
-    )
 
 
 def mark_done(folder: Path, summary: dict[str, Any]) -> None:

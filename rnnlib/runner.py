@@ -6,7 +6,6 @@ from pathlib import Path
 
 import filelock
 import torch
-from torch import nn
 
 from rnnlib import results
 from rnnlib.experiments import Experiment
@@ -14,28 +13,11 @@ from rnnlib.files import FileError, load_checkpoint, read_json, save_checkpoint,
 from rnnlib.training import Run, train
 
 CHECKPOINT_EVERY = 30.0  # seconds
+KEPT_WEIGHTS = 500_000  # of larger networks the results hold no weights; the checkpoint has them
 
 
 class Busy(RuntimeError):
     """Another process is at work on a run."""
-
-
-class Snapshots:
-    """A callback that keeps the weights every so many epochs, for analyses after the training.
-
-    Args:
-        folder: where to, ``epoch_00010.pt`` and so on; made if needed.
-        every: at epochs 0, ``every``, ``2 every``, ...
-        until: the last epoch to keep.
-    """
-
-    def __init__(self, folder: Path, every: int, until: int):
-        self.folder, self.every, self.until = folder, every, until
-
-    def __call__(self, epoch: int, model: nn.Module) -> None:
-        if epoch % self.every == 0 and epoch <= self.until:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_checkpoint(self.folder / f"epoch_{epoch:05}.pt", model.state_dict())
 
 
 def check_device(name: str) -> torch.device:
@@ -126,10 +108,7 @@ class _Job:
             raise Busy(
                 f"another process is at work on {config} in {folder}; wait for it to end."
             ) from None
-        callbacks = [
-            config.recorder(folder / "orbits"),
-            Snapshots(folder / "snapshots", config.record_every, config.record_until),
-        ]
+        callbacks = config.callbacks(folder, task)
         model = config.network().to(self.device)
         self.run = Run(task, model, config.settings(), callbacks, str(config))
         if self.checkpoint.exists():
@@ -175,10 +154,13 @@ class _Job:
         """Pack the results and mark them."""
         run, folder = self.run, self.folder
         write_json(folder / "provenance.json", {"parts": self.parts, "seconds": run.seconds})
-        inputs, steps = self.config.kept()
-        results.pack_orbits(folder, inputs, steps)
-        best = {"epoch": run.best["epoch"], **run.history[run.best["epoch"] - 1]}
-        save_checkpoint(folder / "network.pt", run.best["model"])
+        self.config.pack(folder)
+        best = dict(run.history[run.best["epoch"] - 1])
+        if hasattr(run.task, "test"):
+            run.model.load_state_dict(run.best["model"])
+            best |= run.task.test(run.model.eval())
+        if sum(p.numel() for p in run.parameters) <= KEPT_WEIGHTS:
+            save_checkpoint(folder / "network.pt", run.best["model"])
         results.mark_done(folder, {"best": best, "last": run.history[-1]})
 
 

@@ -60,8 +60,9 @@ class Run:
         task: what it learns, for example a `rnnlib.sine.Sine`. It has ``batches()``, ``loss(y,
             target)``, ``evaluate(model)``, ``solved(record)``, ``best`` and ``carries_state``.
         model: a module ``(z, state) -> (y, state)`` with time as first axis. If it has a method
-            ``constrain_(step)`` that is called after each optimizer step, and ``diagnostics()``
-            adds to the history.
+            ``constrain_(step)`` that is called after each optimizer step, ``diagnostics()`` adds
+            to the history, and ``loss(z, target, state) -> (mean loss, state)`` replaces its
+            outputs and the task's loss where the outputs are too many to keep.
         settings: how to train.
         callbacks: each is called as ``callback(epoch, model)`` before the first epoch (0) and
             after every epoch, without gradients and in evaluation mode.
@@ -132,15 +133,20 @@ class Run:
         self._carry = None
         self._losses, self._norms, self._sums, self._count = [], [], {}, 0
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Return the outputs to one batch, from the state that the task says."""
-        y, state = self.model(z, self._carry)
+    def run_batch(self, z: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of one batch, from the state that the task says."""
+        if hasattr(self.model, "loss"):
+            loss, state = self.model.loss(z, target, self._carry)
+            found = loss, {"loss": loss.detach() * target.numel()}, target.numel()
+        else:
+            y, state = self.model(z, self._carry)
+            found = self.task.loss(y, target)
         if self.task.carries_state:
             self._carry = _detached(state)
-        return y
+        return self.note(*found)
 
-    def loss(self, y: Tensor, target: Tensor) -> Tensor:
-        loss, sums, count = self.task.loss(y, target)
+    def note(self, loss: Tensor, sums: dict[str, Tensor], count: int) -> Tensor:
+        """Take down what `task.loss` says of a batch, and return the loss."""
         self._losses.append(loss.detach())
         self._count += count
         for key, value in sums.items():
@@ -251,12 +257,12 @@ def train(
 
 def _descend(runs: Sequence[Run], batches) -> None:
     """One optimizer step of every run."""
-    inputs = [z for z, _ in batches]
     if len(runs) == 1:
-        outputs = [runs[0].forward(inputs[0])]
+        losses = [runs[0].run_batch(*batches[0])]
     else:
-        outputs = ensemble.outputs([run.model for run in runs], inputs)
-    losses = [run.loss(y, t) for run, y, (_, t) in zip(runs, outputs, batches, strict=True)]
+        outputs = ensemble.outputs([run.model for run in runs], [z for z, _ in batches])
+        answers = zip(runs, outputs, batches, strict=True)
+        losses = [run.note(*run.task.loss(y, target)) for run, y, (_, target) in answers]
     # Each loss depends on its own network alone, so the gradient of the sum is that of each.
     torch.stack(losses).sum().backward()
     for run in runs:
