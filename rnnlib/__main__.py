@@ -12,7 +12,7 @@ from rnnlib.experiments import EXPERIMENTS, PRESETS, configure
 from rnnlib.files import FileError, read_json
 from rnnlib.training import NonFiniteLoss
 
-ROOTS = {"full": "results", "quick": "_build/quick"}
+ROOTS = {"full": "results", "middle": "results", "quick": "_build/quick"}
 REPEATED = ("seed", "length", "model")  # these take several values: a run for each combination
 
 

@@ -46,6 +46,11 @@ def test_the_stable_lstms_rate_decays_in_the_full_sine_experiment_and_the_others
     assert configure("sine", "full", model="lstm", decay_epochs=[5]).decay_epochs == (5,)
 
 
+def test_the_presets_of_the_language_model_differ():
+    hashes = {configure("language", preset).hash for preset in ("quick", "middle", "full")}
+    assert len(hashes) == 3
+
+
 def test_none_stands_for_the_presets_value():
     assert configure("sine", "full", epochs=None) == configure("sine", "full")
 
@@ -55,6 +60,7 @@ def test_none_stands_for_the_presets_value():
     [
         ("sin", "full", {}, "Did you mean 'sine'"),
         ("sine", "ful", {}, "Did you mean 'full'"),
+        ("sine", "middle", {}, "sine has no preset 'middle'"),
         ("sine", "full", {"epoch": 3}, "Did you mean 'epochs'"),
         ("sine", "full", {"model": "lstn"}, "Did you mean 'lstm'"),
         ("sine", "full", {"epochs": "3"}, "epochs is '3', a str; it must be a int"),
