@@ -129,7 +129,7 @@ class WordCycles(NamedTuple):
     words: tuple[Tensor, ...]
 
 
-def word_cycles(words: Tensor, repeats: int = 4) -> WordCycles:
+def word_cycles(words: Tensor, repeats: int = 4, max_period: int = 1000) -> WordCycles:
     """Find the cycle with which each start's words end.
 
     Among all periods that the end repeats at least ``repeats`` times it takes the one whose stretch
@@ -141,6 +141,7 @@ def word_cycles(words: Tensor, repeats: int = 4) -> WordCycles:
     Args:
         words: shape ``(steps, starts)``, as in `FreeRun`.
         repeats: how often a cycle must be seen, the first time included.
+        max_period: the longest period to look for.
 
     Raises:
         ValueError: fewer than two repeats, or another shape.
@@ -153,7 +154,7 @@ def word_cycles(words: Tensor, repeats: int = 4) -> WordCycles:
     steps, starts = words.shape
     period = words.new_zeros(starts)
     transient = words.new_full((starts,), steps)
-    for p in range(1, steps // repeats + 1):
+    for p in range(1, min(max_period, steps // repeats) + 1):
         differs = words[p:] != words[:-p]
         # one more than the last t at which words t and t + p differ
         after = torch.arange(1, steps - p + 1, device=words.device).unsqueeze(1)

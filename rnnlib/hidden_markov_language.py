@@ -3,8 +3,8 @@
 It writes of people at three places, for example::
 
     = harbour = <eos>
-    the old sailors behind a quiet baker sing again <eos>
-    ( some sailor waited and sang <eos>
+    the tall sailors behind a quiet baker sing again <eos>
+    ( some sailors waited and sang <eos>
     the hunters slept <eos>
     ) <eos>
 
@@ -128,8 +128,8 @@ class HiddenMarkovLanguage:
     def surprisal(self, tokens: Tensor) -> Tensor:
         """Return ``-log p`` of each word given all words before it, by the forward algorithm.
 
-        The mean is what the best possible model reaches on these words. It makes no use of the
-        source being unifilar.
+        The mean is what the best possible model reaches on these words: it is not told the state,
+        and weighs all that are possible.
 
         Args:
             tokens: shape ``(tokens,)``.

@@ -186,6 +186,13 @@ def test_a_repeated_block_is_found_behind_any_beginning(prefix, block, cut):
     assert not any(word == word[:k] * (period // k) for k in range(1, period) if period % k == 0)
 
 
+def test_a_cycle_longer_than_asked_for_is_not_found():
+    """Hypothesis: period 5 needs max_period 5."""
+    words = torch.tensor([ord(c) for c in 6 * "abcde"]).unsqueeze(1)
+    assert word_cycles(words, max_period=5).period.item() == 5
+    assert word_cycles(words, max_period=4).period.item() == 0
+
+
 def test_starts_are_told_apart():
     """Hypothesis: each column has a cycle of its own, or none."""
     columns = ["aaaaaaaaaaaa", "xababababab" + "a", "abcdefghijkl"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlib import hidden_markov_language
 from rnnlib.corpus import EOS
 from rnnlib.hidden_markov_language import PLACES, HiddenMarkovLanguage, three_places
 
@@ -98,6 +99,14 @@ def test_the_words_are_few_and_readable():
     assert 30 <= len(LANGUAGE.words) <= 60
     assert EOS in LANGUAGE.words
     assert set(text(20_000).tolist()) == set(range(len(LANGUAGE.words)))
+
+
+def test_the_example_is_one():
+    """Hypothesis: the lines of the module's docstring are a text of the language."""
+    lines = [line for line in hidden_markov_language.__doc__.splitlines() if line[:4] == " " * 4]
+    assert len(lines) == 5
+    tokens = [LANGUAGE.words.index(word) for word in " ".join(lines).split()]
+    assert LANGUAGE.surprisal(torch.tensor(tokens)).isfinite().all()
 
 
 def test_a_heading_names_another_place_than_the_last_one():
