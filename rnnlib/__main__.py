@@ -106,7 +106,9 @@ def _list(options) -> None:
             state = f"{len(results.read_history(folder))} of {config.epochs} epochs"
         else:
             state = "not begun"
-        print(f"{config}: {state}  {folder}")
+        changes = config.changes().items() - {("seed", config.seed)}
+        changed = ", ".join(f"{key} {value}" for key, value in sorted(changes))
+        print(f"{config}: {state}{'; ' * bool(changed)}{changed}\n    {folder}")
 
 
 def main(arguments: list[str] | None = None) -> int:

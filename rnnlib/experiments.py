@@ -90,6 +90,12 @@ class Experiment:
         """Return the settings as plain values, for ``config.json``."""
         return {"experiment": self.name, **dataclasses.asdict(self)}
 
+    def changes(self) -> dict[str, Any]:
+        """Return the settings that differ from the full preset's for this model."""
+        full = configure(self.name, "full", model=self.model).to_dict()
+        ours = self.to_dict()
+        return {key: value for key, value in ours.items() if value != full[key]}
+
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that any change of a setting changes."""
@@ -151,13 +157,15 @@ class SineExperiment(Experiment):
     name: ClassVar[str] = "sine"
     TASK: ClassVar[type] = Sine
     QUICK: ClassVar[dict[str, Any]] = {
-        "n_hidden": 24,
+        "n_hidden": 32,
         "epochs": 300,
-        "learning_rate": 1e-2,
+        "learning_rate": 5e-3,
+        "decay_epochs": (200,),
+        "batch_size": 2,
         "n_sequences": 10,
-        "length": 100,
-        "record_burn_in": 400,
-        "record_steps": 100,
+        "length": 64,
+        "record_burn_in": 1600,
+        "record_steps": 200,
     }
 
     n_sequences: int = setting(100, "frequencies, evenly spaced from pi/16 to pi/8")

@@ -51,6 +51,12 @@ def test_the_presets_of_the_language_model_differ():
     assert len(hashes) == 3
 
 
+def test_the_settings_that_differ_from_the_papers_are_named():
+    assert configure("sine", "full", model="slstm").changes() == {}
+    changed = configure("sine", "full", decay_epochs=(5,), seed=2).changes()
+    assert changed == {"decay_epochs": (5,), "seed": 2}
+
+
 def test_none_stands_for_the_presets_value():
     assert configure("sine", "full", epochs=None) == configure("sine", "full")
 

@@ -26,7 +26,8 @@ HOME = Path(__file__).parent.parent
 
 
 def tiny(experiment="sine", **changes):
-    sizes = {"n_hidden": 6, "epochs": 4, "record_every": 2, "record_burn_in": 5, "record_steps": 9}
+    sizes = {"n_hidden": 6, "epochs": 4, "decay_epochs": (), "learning_rate": 1e-2}
+    sizes |= {"record_every": 2, "record_burn_in": 5, "record_steps": 9}
     data = {"n_sequences": 4, "length": 12, "batch_size": 2}
     if experiment == "classification":
         data = {"n_train": 20, "n_valid": 20, "batch_size": 10}
@@ -321,7 +322,8 @@ def test_the_command_line_runs_a_combination_of_settings_and_lists_them(tmp_path
     assert all((Path(line) / "done.json").exists() for line in out.split())
     assert main(["list", *root]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert len(listed) == 2 and all("done, best epoch" in line for line in listed)
+    assert len(listed) == 4 and all("done, best epoch" in line for line in listed[::2])
+    assert all("n_hidden 5" in line for line in listed[::2])
     assert main(["list", "--root", str(tmp_path / "empty")]) == 0
     assert "No runs in" in capsys.readouterr().out
 
