@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from rnnlib import results
 from rnnlib.experiments import configure
 from rnnlib.files import read_json
 
 FREE = ("experiment", "seed", "data_seed")  # settings in which counted runs may differ
+NOTHING = pd.Series([np.nan])
 SAMPLING = "record_"  # and those of what is recorded, which has no influence on the training
 
 
@@ -40,7 +42,8 @@ class Score(NamedTuple):
             is measured once, on the best network, is NaN at the last.
         seeds: of the weights, one per run.
         devices, commits: of the runs, without repetition.
-        unfinished: how many epochs the runs on their way have done.
+        unfinished: how many epochs each run on its way has done.
+        so_far: the quantity at the last of these, shape ``(unfinished,)``; NaN where it comes last.
     """
 
     claim: Claim
@@ -50,6 +53,7 @@ class Score(NamedTuple):
     devices: list[str]
     commits: list[str]
     unfinished: list[int]
+    so_far: np.ndarray
 
 
 SINE = {"lstm": 4.8e-3, "slstm": 0.49, "ornn": 4.1e-3}
@@ -99,14 +103,14 @@ def _score(root, claim: Claim, changes: dict[str, Any]) -> Score:
         if key not in FREE and not key.startswith(SAMPLING)
     }
     folders = results.find(root, claim.experiment, finished=False, **wanted)
-    done, unfinished, parts = [], [], []
+    done, histories, parts = [], [], []
     for folder in folders:
         if results.is_done(folder):
             results.check(folder)
             done.append(folder)
             parts += read_json(folder / "provenance.json")["parts"]
         elif (folder / "history.csv").exists():
-            unfinished.append(len(results.read_history(folder)))
+            histories.append(results.read_history(folder))
     marks = [read_json(folder / "done.json") for folder in done]
     return Score(
         claim,
@@ -115,5 +119,6 @@ def _score(root, claim: Claim, changes: dict[str, Any]) -> Score:
         [results.read_config(folder).seed for folder in done],
         sorted({part["device"] for part in parts}),
         sorted({part["commit"] or "unknown" for part in parts}),
-        sorted(unfinished),
+        [len(history) for history in histories],
+        np.array([history.get(claim.quantity, NOTHING).iloc[-1] for history in histories]),
     )

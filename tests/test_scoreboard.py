@@ -34,6 +34,7 @@ def test_only_finished_runs_of_the_same_settings_count(small, tmp_path):
     (folders[4] / "done.json").unlink()
     (score,) = scores(tmp_path, CLAIM)
     assert score.seeds == [0, 1, 3] and score.unfinished == [2]
+    assert score.so_far.tolist() == [results.read_history(folders[4])["mse"].iloc[-1]]
     expected = [results.read_history(folders[k])["mse"].min() for k in (0, 1, 5)]
     assert score.best.tolist() == expected
     assert (score.last >= score.best).all() and len(score.commits) == 1
