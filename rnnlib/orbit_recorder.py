@@ -1,9 +1,13 @@
-"""Record during training what a network settles into, with three lines in any training loop::
+"""Record during training what a network settles into.
 
-recorder = OrbitRecorder("orbits", inputs, every=10)
-for epoch in range(1, epochs + 1):
-    ...
-    recorder(epoch, network)
+It takes three lines in any training loop::
+
+    recorder = OrbitRecorder("orbits", inputs, every=10)
+    for epoch in range(1, epochs + 1):
+        ...
+        recorder(epoch, network)
+
+The network is a module ``(z, state) -> (y, state)``, as `torch.nn.LSTM` is.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The store of results: one folder per run, ``root/experiment/model/config hash/``.
+"""The store of results: one folder per run, ``root/experiment/model/config hash/``, which holds::
 
     config.json      the settings
     provenance.json  commit, packages, device and seconds of each part of the run
@@ -6,6 +6,7 @@
     orbits.npz       the recorded steady states, in half precision
     network.pt       the weights at the best epoch
     done.json        written last: the sha256 of the files above, and the best and last numbers
+    dynamics.csv     for sine generation, from the snapshots: see `rnnlib.analysis`
 
 While a run is on its way its folder also holds ``checkpoint.pt``, ``orbits/`` and ``snapshots/``,
 which are not for version control.
@@ -167,6 +168,17 @@ def mark_done(folder: Path, summary: dict[str, Any]) -> None:
     names = ("config.json", "provenance.json", "history.csv", "orbits.npz", "network.pt")
     sums = {name: _sha256(folder / name) for name in names if (folder / name).exists()}
     write_json(folder / "done.json", {**summary, "sha256": sums})
+
+
+def seal(folder: Path, *names: str) -> None:
+    """Add the checksums of files that were made after a run had ended to its marker.
+
+    The files that the marker already lists are not looked at, so an edited one stays an error.
+    """
+    folder = Path(folder)
+    mark = read_json(folder / "done.json")
+    mark["sha256"] |= {name: _sha256(folder / name) for name in names}
+    write_json(folder / "done.json", mark)
 
 
 def provenance(device: torch.device, from_epoch: int, data: dict[str, str]) -> dict[str, Any]:
