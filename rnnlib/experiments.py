@@ -164,6 +164,7 @@ class SineExperiment(Experiment):
         "batch_size": 2,
         "n_sequences": 10,
         "length": 64,
+        "record_states": 2,
         "record_burn_in": 1600,
         "record_steps": 200,
     }
@@ -234,15 +235,16 @@ class LanguageExperiment(Experiment):
         "corpus": "synthetic",
         "n_hidden": 32,
         "dropout": 0.0,
-        "epochs": 6,
-        "learning_rate": 1e-2,
-        "batch_size": 20,
-        "window": 40,
-        "record_burn_in": 400,
+        "epochs": 4,
+        "learning_rate": 3e-2,
+        "batch_size": 50,
+        "window": 20,
+        "record_burn_in": 240,
+        "record_steps": 60,
     }
     MIDDLE: ClassVar[dict[str, Any] | None] = {
         "n_hidden": 200,
-        "epochs": 40,
+        "epochs": 25,
         "batch_size": 20,
         "dropout": 0.2,
     }

@@ -1,0 +1,340 @@
+"""Figures of the chapter on sine generation."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from rnnlib.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    RED,
+    SEQUENTIAL,
+    SKY,
+    WIDTH,
+    book_style,
+)
+from rnnlib.orbit_recorder import Samples
+from rnnlib.oscillation import Oscillation
+from rnnlib.sine import HIGHEST, LOWEST
+
+RATE = "radians per step"
+POINTS = 20000  # of a tube; more only make the page larger
+
+
+def birth(samples: Samples, table: pd.DataFrame, crossings: pd.DataFrame) -> Figure:
+    """Draw what the output visits during training, and the fixed point's leading multiplier.
+
+    Args:
+        samples: the recorded steady states; the first input and the first start are shown.
+        table: from `rnnlib.analysis.read_dynamics`.
+        crossings: from `rnnlib.analysis.read_crossings`.
+    """
+    with book_style():
+        fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 0.9 * WIDTH), sharex=True)
+        visited = samples.orbits[:, :, 0, 0, 0]  # epoch, step
+        epochs = np.repeat(samples.epochs, visited.shape[1])
+        top.plot(epochs, visited.ravel(), ".", ms=1.2, color=BLUE, rasterized=True)
+        top.set(ylabel="output $y_t$ in steady state")
+        bottom.plot(table["epoch"], table["modulus"], ".-", ms=4, lw=1, color=ORANGE)
+        bottom.axhline(1, color="black", lw=1)
+        bottom.set(
+            xlabel="epoch", ylabel=r"$|\lambda|$ of the fixed point", ylim=_around_one(table)
+        )
+        at = crossings["before"] + crossings["at"] * (crossings["after"] - crossings["before"])
+        for ax in (top, bottom):
+            for epoch in at:
+                ax.axvline(epoch, color=RED, lw=0.8)
+        if len(at):
+            bottom.plot([], [], color=RED, lw=0.8, label="a complex pair crosses the unit circle")
+            bottom.legend(loc="lower right")
+        plt.close(fig)
+    return fig
+
+
+def tubes(runs: dict[str, Samples]) -> Figure:
+    """Draw figure 4: output and first difference in steady state, over the epochs.
+
+    What lies outside the frame is left out: orbits that had not settled.
+
+    Args:
+        runs: by title, the recorded steady states, of which the first input is shown.
+    """
+    with book_style(), plt.rc_context({"figure.constrained_layout.use": False}):
+        rows = (len(runs) + 1) // 2
+        fig = plt.figure(figsize=(WIDTH, 0.5 * WIDTH * rows))
+        for place, (title, samples) in enumerate(runs.items(), start=1):
+            ax = fig.add_subplot(rows, 2, place, projection="3d")
+            y = samples.orbits[:, 1:, 0, :, 0]  # epoch, step, start
+            slope = np.diff(samples.orbits[:, :, 0, :, 0], axis=1)
+            epochs = np.broadcast_to(samples.epochs[:, None, None], y.shape)
+            inside = np.flatnonzero((np.abs(y) < 1.6) & (np.abs(slope) < 0.5))
+            chosen = inside[:: max(1, len(inside) // POINTS)]
+            epoch, *rest = (part.ravel()[chosen] for part in (epochs, y, slope))
+            ax.scatter(epoch, *rest, c=epoch, s=0.4, cmap=SEQUENTIAL, rasterized=True)
+            ax.set(xlim=(0, samples.epochs[-1]), ylim=(-1.6, 1.6), zlim=(-0.5, 0.5))
+            ax.set_title(title, fontsize=10, loc="center", y=0.94)
+            ax.set_xlabel("epoch", fontsize=9, labelpad=-5)
+            ax.set_ylabel("$y_t$", fontsize=9, labelpad=-7)
+            ax.set_zlabel("$y_t - y_{t-1}$", fontsize=9, labelpad=-6)
+            ax.tick_params(labelsize=7, pad=-3)
+            ax.xaxis.set_major_locator(plt.MaxNLocator(3))
+            ax.set_yticks([-1, 0, 1])
+            ax.set_zticks([-0.4, 0, 0.4])
+            ax.set_box_aspect((1.7, 1, 1), zoom=0.95)
+            ax.view_init(elev=18, azim=-55)
+        fig.subplots_adjust(0, 0.04, 0.9, 1, wspace=0.2, hspace=0)
+        plt.close(fig)
+    return fig
+
+
+def history(runs: dict[str, list[pd.DataFrame]]) -> Figure:
+    """Draw figure 5: the mean squared error of every epoch, and the best so far.
+
+    Args:
+        runs: by label, the histories of one or more seeds; of several the median is drawn, with a
+            band from the least to the greatest.
+    """
+    with book_style():
+        fig, ax = plt.subplots(figsize=(WIDTH, 0.7 * WIDTH))
+        for (label, histories), colour in zip(runs.items(), PALETTE, strict=False):
+            length = min(map(len, histories))
+            mse = np.stack([h["mse"].to_numpy()[:length] for h in histories])
+            best = np.minimum.accumulate(mse, axis=1)
+            epoch = np.arange(1, length + 1)
+            seeds = f" ({len(histories)} seeds)" if len(histories) > 1 else ""
+            ax.semilogy(epoch, np.median(mse, 0), lw=0.5, alpha=0.55, color=colour)
+            ax.semilogy(epoch, np.median(best, 0), lw=2, color=colour, label=label + seeds)
+            if len(histories) > 1:
+                ax.fill_between(epoch, best.min(0), best.max(0), color=colour, alpha=0.2, lw=0)
+        ax.axhline(0.5, color="black", ls="--", lw=1, label="always answering 0")
+        ax.plot([], [], lw=0.5, color="black", alpha=0.55, label="thin: each epoch; thick: best")
+        ax.set(xlabel="epoch", ylabel="mean squared error", ylim=(None, 1.2))
+        fig.legend(loc="outside lower center", ncols=2)
+        plt.close(fig)
+    return fig
+
+
+def multipliers(table: pd.DataFrame, crossings: pd.DataFrame) -> Figure:
+    """Draw the leading multiplier's way out of the unit circle, and the Lyapunov exponents.
+
+    Args:
+        table: from `rnnlib.analysis.read_dynamics`.
+        crossings: from `rnnlib.analysis.read_crossings`.
+    """
+    with book_style():
+        fig, (plane, below) = plt.subplots(
+            2, 1, figsize=(WIDTH, 1.15 * WIDTH), height_ratios=(1.2, 1)
+        )
+        leading = table["modulus"] * np.exp(1j * table["angle"])
+        plane.plot(leading.map(np.real), leading.map(np.imag), "-", lw=0.5, color=GREY)
+        dots = plane.scatter(
+            leading.map(np.real), leading.map(np.imag), c=table["epoch"], s=16, cmap=SEQUENTIAL,
+            zorder=3,
+        )  # fmt: skip
+        turn = np.linspace(0, np.pi, 400)
+        plane.plot(np.cos(turn), np.sin(turn), color="black", lw=1)
+        for angle in crossings["angle"]:
+            plane.plot(np.cos(angle), np.sin(angle), "*", ms=11, color=RED, mec="white", zorder=4)
+        if len(crossings):
+            plane.plot([], [], "*", ms=11, color=RED, mec="white", ls="", label="crossing")
+            plane.legend(loc="lower left")
+        fig.colorbar(dots, ax=plane, label="epoch", fraction=0.04)
+        plane.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", aspect="equal")
+        far = leading.abs() > 0.85
+        if far.any():
+            plane.set(xlim=(0.72, 1.18), ylim=(-0.02, 0.44))
+        _exponents(below, table)
+        below.legend(loc="lower right")
+        plt.close(fig)
+    return fig
+
+
+def exponents(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Draw the two largest Lyapunov exponents and the amplitude of the output over the epochs.
+
+    Args:
+        tables: by title, from `rnnlib.analysis.read_dynamics`.
+    """
+    with book_style():
+        fig, axes = plt.subplots(
+            len(tables), 2, figsize=(WIDTH, 1.8 * len(tables) + 0.4), sharex="col", squeeze=False
+        )
+        for (left, right), (title, table) in zip(axes, tables.items(), strict=True):
+            _exponents(left, table)
+            left.set_title(title, fontsize=10)
+            right.plot(table["epoch"], table["amplitude"], ".-", ms=3, lw=0.8, color=GREEN)
+            right.set(ylabel="amplitude", ylim=(-0.05, 1.6), xlabel="epoch")
+            left.label_outer()
+            right.label_outer()
+            right.tick_params(labelleft=True)
+            right.set_ylabel("amplitude")
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        plt.close(fig)
+    return fig
+
+
+def normal_form(growth: Tensor, measured: Tensor, predicted: Tensor) -> Figure:
+    """Draw the amplitude of a newly born oscillation beside that of the normal form.
+
+    Args:
+        growth: modulus of the multiplier less 1, shape ``(V,)``.
+        measured: amplitude of the output, shape ``(V,)``.
+        predicted: the same from the normal form, shape ``(V,)``.
+    """
+    with book_style():
+        fig, ax = plt.subplots(figsize=(WIDTH, 0.6 * WIDTH))
+        ax.plot(growth, measured, "o", ms=5, color=BLUE, label="measured on the orbit")
+        ax.plot(growth, predicted, "--", color=RED, label="normal form")
+        ax.axvline(0, color="black", lw=1)
+        ax.set(xlabel=r"$|\lambda| - 1$", ylabel="amplitude of the output")
+        ax.legend(loc="upper left")
+        plt.close(fig)
+    return fig
+
+
+def response(omega: Tensor, answers: dict[str, Oscillation]) -> Figure:
+    """Draw the frequency, its error and the amplitude of the output against the input.
+
+    Args:
+        omega: the constant inputs, shape ``(inputs,)``.
+        answers: by label, from `rnnlib.oscillation.frequency_response`.
+    """
+    with book_style():
+        fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 1.35 * WIDTH), sharex=True)
+        axes[0].plot(omega, omega, color="black", lw=1, label="asked for")
+        axes[1].axhline(0, color="black", lw=1)
+        axes[2].axhline(1, color="black", lw=1)
+        styles = zip((BLUE, ORANGE, GREEN, PURPLE), ("o", "s", "^", "v"), strict=True)
+        for (label, answer), (colour, marker) in zip(answers.items(), styles, strict=False):
+            seen = answer.amplitude > 0.1  # below, the strongest line of the spectrum says nothing
+            curves = answer.frequency, 100 * (answer.frequency / omega - 1), answer.amplitude
+            for ax, curve in zip(axes, curves, strict=True):
+                shown = curve if curve is answer.amplitude else curve.where(seen, np.nan)
+                ax.plot(omega, shown, marker, ms=2.5, color=colour, label=label)
+        axes[0].set(ylabel=f"output, {RATE}", ylim=(0, 1.15 * float(omega[-1])))
+        axes[1].set(ylabel="error, %", ylim=(-22, 22))
+        axes[2].set(ylabel="amplitude", ylim=(-0.05, 2.0), xlabel=f"input $\\omega$, {RATE}")
+        for ax in axes:
+            ax.axvspan(LOWEST, HIGHEST, color=SKY, alpha=0.25, lw=0, label="trained on")
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        plt.close(fig)
+    return fig
+
+
+def staircase(omega: Tensor, answers: dict[str, Oscillation]) -> Figure:
+    """Draw the period of the output against the input, where steps show.
+
+    Args:
+        omega: closely spaced constant inputs, shape ``(inputs,)``.
+        answers: by label, from `rnnlib.oscillation.frequency_response`.
+    """
+    with book_style():
+        fig, axes = plt.subplots(
+            len(answers), 1, figsize=(WIDTH, 0.45 * WIDTH * len(answers)), sharex=True
+        )
+        for ax, (label, answer), colour in zip(
+            np.atleast_1d(axes), answers.items(), (BLUE, ORANGE), strict=False
+        ):
+            ax.plot(omega, 2 * np.pi / omega, color="black", lw=1, label="asked for")
+            ax.plot(omega, 2 * np.pi / answer.frequency, ".", ms=3, color=colour, label=label)
+            ax.yaxis.set_major_locator(plt.MultipleLocator(1))
+            span = 2 * np.pi / omega
+            ax.set(ylabel="period, steps", ylim=(float(span.min()) - 1, float(span.max()) + 1))
+            ax.legend(loc="upper right")
+        ax.set_xlabel(f"input $\\omega$, {RATE}")
+        plt.close(fig)
+    return fig
+
+
+def without_jumps(y: Tensor, removed_at: int) -> Figure:
+    """Draw an output whose network loses its positive biases on the way.
+
+    Args:
+        y: shape ``(steps,)``.
+        removed_at: the step from which they are gone.
+    """
+    with book_style():
+        fig, ax = plt.subplots(figsize=(WIDTH, 0.45 * WIDTH))
+        ax.plot(y, color=ORANGE)
+        ax.axvline(removed_at, color="black", ls=":", label="positive biases set to 0")
+        ax.set(xlabel="step", ylabel="output $y_t$")
+        ax.legend(loc="upper right")
+        plt.close(fig)
+    return fig
+
+
+def free_run(
+    steps: Tensor, phases: dict[str, Tensor], amplitudes: dict[str, Tensor], omega: Tensor
+) -> Figure:
+    """Draw how far a long free run gets ahead of the sine, and its amplitude.
+
+    Args:
+        steps: the ends of the windows, shape ``(W,)``.
+        phases: by title, in radians, shape ``(W, inputs)``.
+        amplitudes: by title, shape ``(W, inputs)``.
+        omega: shape ``(inputs,)``.
+    """
+    colours = plt.get_cmap(SEQUENTIAL)(np.linspace(0, 0.9, len(omega)))
+    with book_style():
+        fig, axes = plt.subplots(
+            2, len(phases), figsize=(WIDTH, 0.85 * WIDTH), sharex=True, sharey="row", squeeze=False
+        )
+        for (top, bottom), title in zip(axes.T, phases, strict=True):
+            for i, colour in enumerate(colours):
+                top.plot(steps, phases[title][:, i] / (2 * np.pi), color=colour)
+                bottom.plot(steps, amplitudes[title][:, i], color=colour)
+            top.set_title(title, fontsize=10)
+            bottom.set(xlabel="step", ylim=(0, 1.6))
+            bottom.xaxis.set_major_locator(plt.MaxNLocator(3))
+        axes[0, 0].set_ylabel("turns ahead of the sine")
+        axes[1, 0].set_ylabel("amplitude")
+        scale = plt.cm.ScalarMappable(
+            plt.Normalize(float(omega[0]), float(omega[-1])), cmap=SEQUENTIAL
+        )
+        fig.colorbar(scale, ax=axes, label=f"input $\\omega$, {RATE}", location="bottom", aspect=40)
+        plt.close(fig)
+    return fig
+
+
+def pitchfork(bias: Tensor, ends: Tensor, branch: Tensor) -> Figure:
+    """Draw where the states of the two-unit orthogonal network end, against its first bias.
+
+    Args:
+        bias: shape ``(B,)``.
+        ends: the first unit's last value from each start, shape ``(B, starts)``.
+        branch: the closed form, shape ``(B,)``.
+    """
+    with book_style():
+        fig, ax = plt.subplots(figsize=(WIDTH, 0.55 * WIDTH))
+        ax.plot(bias, ends, ".", ms=4, color=ORANGE)
+        ax.plot([], [], ".", ms=4, color=ORANGE, label="where orbits end")
+        for sign in (1, -1):
+            label = r"$\pm b_1 / (1 - \cos\varphi)$" if sign > 0 else None
+            ax.plot(bias, sign * branch, "--", lw=1, color="black", label=label)
+        ax.set(xlabel="bias $b_1$ of the first unit", ylabel="$h_1$")
+        ax.legend(loc="upper left")
+        plt.close(fig)
+    return fig
+
+
+def _exponents(ax, table: pd.DataFrame) -> None:
+    epoch, largest, second = (table[k] for k in ("epoch", "exponent", "second_exponent"))
+    ax.axhline(0, color="black", lw=1)
+    ax.plot(epoch, second, ".-", ms=3, lw=0.8, color=GREY, label="second exponent")
+    ax.errorbar(
+        epoch, largest, table["exponent_error"], fmt=".-", ms=4, lw=0.8, color=PURPLE,
+        label="largest exponent",
+    )  # fmt: skip
+    lowest = max(-1.0, min(-0.3, 1.2 * float(largest.median())))
+    ax.set(xlabel="epoch", ylabel="nats per step", ylim=(lowest, 0.05))
+
+
+def _around_one(table: pd.DataFrame) -> tuple[float, float]:
+    highest = table["modulus"].max()
+    return 0.6, max(1.1, 1.03 * highest if highest == highest else 1.1)
