@@ -17,10 +17,12 @@ from rnnlib.experiments import DECAY, configure
 from rnnlib.files import FileError, load_checkpoint, save_checkpoint, write_text
 from rnnlib.models import LABELS, MODELS
 from rnnlib.neimark_sacker import Crossing, find_crossing, segment
+from rnnlib.orbit_recorder import Samples
 from rnnlib.systems import System
 from rnnlib.training_dynamics import COLUMNS, dynamics_along
 
 WRITE_EVERY = 20  # snapshots
+RESTS = 0.02  # an output that moves by less is at rest, also one that has not quite settled
 FREE = ("experiment", "seed")  # settings in which runs at the paper's size may differ
 CROSSING = ("before", "after", "at", "angle", "resonance", "coefficient", "amplitude")
 
@@ -60,6 +62,8 @@ def analyse(folder: Path | str, every: int = 1) -> pd.DataFrame:
         save_checkpoint(folder / "snapshots" / "fixed_points.pt", points)
         write_text(folder / "dynamics.csv", table.to_csv(index=False))
     _write_crossings(folder, table, points, z)
+    if results.is_done(folder):
+        results.seal(folder, "dynamics.csv", "crossings.csv")
     return table
 
 
@@ -86,6 +90,16 @@ def paper_size(root: Path | str) -> dict[str, list[Path]]:
         for folder in folders:
             results.check(folder)
     return found
+
+
+def coexistence(samples: Samples) -> np.ndarray:
+    """Return whether some initial states rest while others oscillate, shape ``(E,)``.
+
+    Args:
+        samples: the recorded steady states, of which the first input is looked at.
+    """
+    moving = np.ptp(samples.orbits[:, :, 0, :, 0], axis=1) > RESTS
+    return moving.any(1) & ~moving.all(1)
 
 
 def observed_input(folder: Path | str) -> Tensor:
@@ -172,7 +186,7 @@ def _so_far(folder: Path) -> tuple[pd.DataFrame, dict[int, Tensor]]:
 
 def _read_csv(path: Path, columns) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, float_precision="round_trip")
+        table = pd.read_csv(path)
         if list(table) != list(columns):
             raise ValueError(f"its columns are {', '.join(table)}")
     except (OSError, ValueError) as error:

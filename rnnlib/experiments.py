@@ -330,7 +330,7 @@ def configure(experiment: str, preset: str, **changes) -> Experiment:
     if values is None:
         raise ValueError(f"{experiment} has no preset 'middle'; it has 'quick' and 'full'.")
     values = dict(values)
-    if experiment == "sine" and changes.get("model", "").startswith("slstm"):
+    if (experiment, preset) == ("sine", "full") and changes.get("model", "").startswith("slstm"):
         values["decay_epochs"] = DECAY
     return kind(**(values | changes))
 

@@ -18,8 +18,8 @@ def load(corpus: str) -> Corpus:
     """Return a corpus by name.
 
     Args:
-        corpus: "wikitext-2", see `rnnlib.wikitext.load`, or "synthetic", the language of
-            `rnnlib.hidden_markov_language.three_places`, always the same text.
+        corpus: "wikitext-2", see `rnnlib.wikitext.load`, or "synthetic", the hidden
+            Markov language `three_places`, always the same text.
 
     Raises:
         ValueError: an unknown corpus.

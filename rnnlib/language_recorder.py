@@ -41,10 +41,9 @@ class LanguageSamples(NamedTuple):
         exponent: the largest Lyapunov exponent under each constant word, ``(E, held, states)``, in
             nats per step.
         exponent_error: its standard error.
-        period, transient: of the cycle of words, ``(E, held, states)``; see
-            `rnnlib.free_running.word_cycles`.
-        residual: how far the state is from recurring with it; see
-            `rnnlib.free_running.recurrence`.
+        period, transient: of the cycle of words, ``(E, held, states)``; see `word_cycles` in
+            `rnnlib.free_running`.
+        residual: how far the state is from recurring with it; see `recurrence` there.
         greedy: a text of most probable words, from the zero state, ``(E, words)``.
         drawn: a text drawn at temperature 1, ``(E, words)``.
     """

@@ -14,10 +14,12 @@ and ``|a|`` is about ``|h|``. If ``a`` points in no special direction the mean o
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from rnnlib.basins import settle
 from rnnlib.systems import System
 from rnnlib.tangent import jacobian
 
@@ -57,3 +59,22 @@ def neutral_directions(system: System, x: Tensor, tolerance: float = NEUTRAL) ->
     """
     size = torch.linalg.eigvals(jacobian(system, x)).abs()
     return ((size - 1).abs() <= tolerance).sum(-1)
+
+
+@torch.no_grad()
+def norms_along(system: System, x: Tensor, steps: Iterable[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Follow states and measure how large they are on the way.
+
+    Args:
+        system: an autonomous system (or with its input held).
+        x: shape ``(copies, n_x)``.
+        steps: after how many steps to look, in increasing order.
+
+    Returns:
+        The steps, shape ``(k,)``; the norms, shape ``(k, copies)``; the last states.
+    """
+    steps, sizes, before = list(steps), [], 0
+    for step in steps:
+        x, before = settle(system, x, step - before), step
+        sizes.append(torch.linalg.vector_norm(x, dim=-1))
+    return torch.tensor(steps), torch.stack(sizes), x

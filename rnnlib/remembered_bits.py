@@ -22,6 +22,7 @@ from rnnlib.steady_state import steady_state
 from rnnlib.systems import System
 
 SAME = 1e-3  # relative distance of states that count as one
+SETTLED = 1e-4  # relative residual of a recurrence that counts
 ELSEWHERE = -1
 
 
@@ -32,7 +33,8 @@ class Held(NamedTuple):
         labels: on which of the ends each state is, shape ``(N,)``; `ELSEWHERE` (-1) for one that
             is on no fixed point or cycle.
         ends: the fixed points and cycles, those with the most states first.
-        kinds: what `rnnlib.steady_state` calls each state's orbit, shape ``(N,)``.
+        kinds: what `rnnlib.steady_state` calls each state's orbit, or "not settled" where that
+            was a forecast, shape ``(N,)``.
         bits: what the label tells of the class.
     """
 
@@ -145,9 +147,14 @@ def held(
     """
     alone = system.hold(z)
     x = settle(alone, states, burn_in)
-    steady = steady_state(alone, x, burn_in=0, steps=steps, max_period=max_period)
+    steady = steady_state(
+        alone, x, burn_in=0, steps=steps, max_period=max_period, tolerance=SETTLED
+    )
     window = simulate(alone, x, max_period)
-    recurs = steady.period > 0
+    # `steady_state` also forecasts. An orthogonal network, which contracts slowly and then jumps,
+    # would often prove it wrong.
+    recurs = steady.settled & (steady.period > 0)
+    kinds = np.where((~recurs & (steady.period > 0)).numpy(), "not settled", steady.kind)
     # A cycle is the same from whichever of its points it is entered: compare its farthest in one
     # direction.
     generator = torch.Generator().manual_seed(0)
@@ -168,7 +175,7 @@ def held(
         reach = tolerance * (1 + float(points.abs().max()))
         kind, exponent = str(steady.kind[first]), float(steady.exponent[first])
         ends.append(Attractor(kind, period, points, exponent, reach))
-    return Held(labels, tuple(ends), steady.kind, mutual_information(labels, classes))
+    return Held(labels, tuple(ends), kinds, mutual_information(labels, classes))
 
 
 @torch.no_grad()

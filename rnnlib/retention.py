@@ -81,7 +81,7 @@ def probe_accuracy(
         classes: integers of shape ``(N,)``.
         ridge: the weight of the penalty, for components of variance 1.
         resolution: a component that varies by less than this, relative to 1 + its mean size, is
-            not blown up to variance 1; else rounding errors would count as memory.
+            left out; else rounding errors would count as memory.
 
     Raises:
         ValueError: fewer than two copies.
@@ -91,11 +91,33 @@ def probe_accuracy(
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     fitted, asked = order[: len(x) // 2], order[len(x) // 2 :]
     mean, spread = x[fitted].mean(0), x[fitted].std(0, correction=0)
-    x = (x - mean) / torch.maximum(spread, resolution * (1 + mean.abs()))
-    x = torch.cat([x, torch.ones_like(x[:, :1])], dim=-1)
+    varies = spread > resolution * (1 + mean.abs())
+    x = (x[:, varies] - mean[varies]) / spread[varies]
+    x = torch.cat([x, x.new_ones(len(x), 1)], dim=-1)
     targets = torch.nn.functional.one_hot(classes).to(x)
     penalty = ridge * len(fitted) * torch.eye(x.shape[1], dtype=x.dtype)
     seen = x[fitted]
     weights = torch.linalg.solve(seen.mT @ seen + penalty, seen.mT @ targets[fitted])
     answer = (x[asked] @ weights).argmax(-1)
     return float((answer == classes[asked]).double().mean())
+
+
+@torch.no_grad()
+def probe_under_noise(
+    system: System, states: Tensor, classes: Tensor, inputs: Tensor, sigma: float, seed: int = 0
+) -> float:
+    """Return how well a probe tells the classes after inputs during which the state is disturbed.
+
+    Args:
+        system: one system with an input.
+        states: what the network has come to, shape ``(N, n_x)``.
+        classes: what each is to remember, integers of shape ``(N,)``.
+        inputs: of each copy its own, shape ``(T, N, n_z)``.
+        sigma: standard deviation of the noise that is added to every component at every step.
+        seed: of the noise.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for z in inputs:
+        noise = torch.randn(states.shape, dtype=states.dtype, generator=generator)
+        states = system.step(states, z) + sigma * noise
+    return probe_accuracy(states, classes)

@@ -9,6 +9,8 @@ fixed point counts as moving, and one that creeps by less than the tolerance as 
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 TOLERANCE = 4e-3  # relative; half precision keeps 11 bits, 5e-4
 
@@ -36,17 +38,18 @@ class Ends(NamedTuple):
     speed: np.ndarray
 
     def describe(self, index: tuple[int, ...] = ()) -> str:
-        """Return words for one sample, such as "2 fixed points; 3 of 10 starts moving"."""
+        """Return words for one sample, such as "2 fixed points, 3 of 10 starts moving"."""
         parts = []
         for name, counts in (("fixed point", self.points), ("cycle", self.cycles)):
             n = int(counts[index])
             if n:
                 parts.append(f"{n} {name}{'s' if n > 1 else ''}")
-        text = ", ".join(parts) or "no fixed point or cycle"
+        starts = self.speed.shape[-1]
         for name, counts in (("moving", self.moving), ("diverged", self.diverged)):
-            if counts[index]:
-                text += f"; {int(counts[index])} of {self.speed.shape[-1]} starts {name}"
-        return text
+            n = int(counts[index])
+            if n:
+                parts.append(f"all {name}" if n == starts else f"{n} of {starts} starts {name}")
+        return ", ".join(parts)
 
 
 def ends(orbits: np.ndarray, tolerance: float = TOLERANCE) -> Ends:
@@ -67,6 +70,21 @@ def ends(orbits: np.ndarray, tolerance: float = TOLERANCE) -> Ends:
     rows = [_ends(sample, tolerance) for sample in flat]
     counts = np.array([row[:6] for row in rows]).T.reshape(6, *batch)
     return Ends(*counts, speed=np.array([row[6] for row in rows]).reshape(*batch, starts))
+
+
+def recorded_starts(count: int, n: int, spread: float = 100.0) -> Tensor:
+    """Return the initial states that a recorder starts from, for a state that is one vector.
+
+    Args:
+        count: how many, its ``states``.
+        n: the dimension of the state.
+        spread: their standard deviation.
+
+    Returns:
+        Shape ``(count, n)``, float64.
+    """
+    generator = torch.Generator().manual_seed(0)
+    return spread * torch.randn(count, n, generator=generator).double()
 
 
 def _ends(sample: np.ndarray, tolerance: float):

@@ -62,7 +62,7 @@ def dynamics_along(
         steps: how many to average over.
     """
     weights = sum(p.numel() for p in networks[0].theta.values())
-    count = max(1, ENTRIES // weights)
+    count = max(1, ENTRIES // max(1, weights))
     rows, points = [], [torch.full((networks[0].n_x,), torch.nan).to(z) if start is None else start]
     for first in range(0, len(networks), count):
         batch = networks[first : first + count]

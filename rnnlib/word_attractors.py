@@ -24,8 +24,8 @@ class WordAttractor(NamedTuple):
         share: the part of the starts that end in it.
         example: the number of one of these starts.
         transient: the longest transient of these, in words.
-        residual: how far their states are from recurring, at most; see
-            `rnnlib.free_running.recurrence`.
+        residual: how far their states are from recurring, at most; see `recurrence`
+            in `rnnlib.free_running`.
         lead: the least lead of a chosen word's logit over the next best, along the cycle.
     """
 

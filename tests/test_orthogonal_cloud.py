@@ -3,7 +3,7 @@ import torch
 
 from rnnlib import OrthogonalRNN, from_module, simulate
 from rnnlib.designed_cells import rotation
-from rnnlib.orthogonal_cloud import drift, neutral_directions, units_on
+from rnnlib.orthogonal_cloud import drift, neutral_directions, norms_along, units_on
 from rnnlib.systems import System
 
 F64 = torch.float64
@@ -27,8 +27,10 @@ def large(n, count, norm=1000.0):
 def test_the_norm_of_a_large_state_drifts_as_the_biases_say(bias):
     """Hypothesis: the closed form and a simulation of 100 steps agree to 5 percent."""
     system, x = network(100, bias), large(100, 20)
-    end = simulate(system, x, 1, burn_in=99)[0]
-    measured = float((end.norm(dim=-1) - 1000).mean()) / 100
+    steps, size, end = norms_along(system, x, [0, 40, 100])
+    assert steps.tolist() == [0, 40, 100] and size.shape == (3, 20)
+    torch.testing.assert_close(end, simulate(system, x, 1, burn_in=99)[0])
+    measured = float((size[2] - size[0]).mean()) / 100
     assert measured == pytest.approx(drift(system), rel=0.05)
 
 

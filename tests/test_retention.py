@@ -7,7 +7,7 @@ import torch
 from rnnlib import from_step, linear
 from rnnlib.designed_cells import rotation
 from rnnlib.latch import latch
-from rnnlib.retention import Retention, probe_accuracy, retention
+from rnnlib.retention import Retention, probe_accuracy, probe_under_noise, retention
 
 F64 = torch.float64
 
@@ -59,11 +59,15 @@ def test_a_probe_sees_a_class_in_any_direction_and_none_in_noise():
 
 
 def test_a_probe_does_not_take_rounding_for_memory():
-    """Hypothesis: a difference of 1e-9 beside components of size 1 is not seen, one of 1 is."""
+    """Hypothesis: a difference of 1e-9 beside components of size 1 is not seen, one of 1 is.
+
+    Nor does it decide between two classes that are equally frequent among the copies fitted.
+    """
     classes = torch.arange(400) % 2
     for size, seen in ((1e-9, False), (1.0, True)):
-        x = 1 + size * classes[:, None].double() + 1e-5 * noise(400, 1)
-        assert (probe_accuracy(x, classes) > 0.9) == seen
+        for spread in (0.0, 1e-5):
+            x = 1 + size * classes[:, None].double() + spread * noise(400, 1)
+            assert (probe_accuracy(x, classes) > 0.9) == seen
 
 
 def test_the_reach_is_the_last_step_before_the_first_failure():
@@ -76,3 +80,16 @@ def test_the_reach_is_the_last_step_before_the_first_failure():
 def test_a_single_state_cannot_be_probed():
     with pytest.raises(ValueError, match="1 states"):
         probe_accuracy(torch.zeros(1, 3, dtype=F64), torch.zeros(1, dtype=torch.int64))
+
+
+def test_noise_destroys_a_position_and_not_an_attractor():
+    """Hypothesis: x' = x drifts off like a random walk, x' = tanh(2 x) keeps its sign."""
+    stay = from_step(lambda x, z: x + 0 * z, n_x=1, n_z=1)
+    classes = torch.arange(2000) % 2
+    states = torch.where(classes == 0, 0.95, -0.95).to(F64)[:, None]
+    still = torch.zeros(200, 2000, 1, dtype=F64)
+    assert probe_under_noise(stay, states, classes, still, 0.0) == 1
+    assert probe_under_noise(latch(2.0), states, classes, still, 0.1) > 0.99
+    # after 200 steps of 0.1 the spread is 1.41; a normal distribution is below 0.95 with this share
+    expected = 0.5 * (1 + math.erf(0.95 / (0.1 * 200**0.5) / 2**0.5))
+    assert abs(probe_under_noise(stay, states, classes, still, 0.1) - expected) < 0.05

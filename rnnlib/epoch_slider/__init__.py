@@ -41,8 +41,8 @@ class EpochSlider(anywidget.AnyWidget):
             each panel (such as a constant input), from each of several initial states.
         panels: the names of the panels; needed if there are several.
         labels: the names of the horizontal axis and of the output.
-        words: what is seen, shape ``(E, panels)``; without it `rnnlib.epoch_slider.words.describe`
-            looks at all the steps, in float64.
+        words: what is seen, shape ``(E, panels)``; without it `describe`
+            of `rnnlib.epoch_slider.words` looks at all the steps, in float64.
         history: training curves, name to ``(epochs, values)``.
         log: whether the curves' axis is logarithmic.
         points: how many steps of each orbit to send. A value takes at most 2.7 bytes of the page,

@@ -1,10 +1,9 @@
 """Figures of what a trained network remembers, and where, in the chapter on classification."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -13,6 +12,7 @@ from rnnlib.figures.classification import named
 from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, book_style
 from rnnlib.remembered_bits import Fate
 from rnnlib.sampled_orbits import Ends
+from rnnlib.symbol_memory import Places, evidence
 from rnnlib.symbols import CLASSES, SYMBOLS
 
 FOUR = (BLUE, ORANGE, GREEN, PURPLE)  # the classes
@@ -60,59 +60,34 @@ def fates(found: Mapping[str, Fate], envelopes: Mapping[str, Tensor] | None = No
     return fig
 
 
-def evidence(y: Tensor) -> Tensor:
-    """Return what four outputs say of either symbol: the log-odds of q against p, as means.
-
-    Args:
-        y: outputs for pp, pq, qp, qq, shape ``(*batch, 4)``.
-
-    Returns:
-        Shape ``(*batch, 2)``, for the first symbol and for the second.
-    """
-    pp, pq, qp, qq = y.unbind(-1)
-    return torch.stack([qp + qq - pp - pq, pq + qq - pp - qp], dim=-1) / 2
-
-
-def places(
-    letters: Sequence[str],
-    paths: Sequence[Tensor],
-    end: int,
-    classes: Tensor,
-    attractors: Sequence[Sequence[Tensor]],
-    saddles: Sequence[Tensor],
-) -> Figure:
+def plane(seen: Mapping[str, Places], classes: Tensor) -> Figure:
     """Draw where sequences of the four classes go under a constant letter, seen by the read-out.
 
     Args:
-        letters: the title of each panel.
-        paths: for each panel the outputs, shape ``(steps, sequences, 4)``.
-        end: the step at which the sequences end, which is marked.
+        seen: by the letter that is held.
         classes: of the sequences.
-        attractors: for each panel the outputs on each attractor, ``(points, 4)`` each.
-        saddles: for each panel the outputs at fixed points that are not stable, ``(k, 4)``.
     """
     with book_style():
+        rows = (len(seen) + 1) // 2
         fig, axes = plt.subplots(
-            (len(letters) + 1) // 2, 2, figsize=(WIDTH, 0.52 * WIDTH * ((len(letters) + 1) // 2)),
-            sharex=True, sharey=True, squeeze=False,
-        )  # fmt: skip
-        for ax, letter, path, ends, between in zip(
-            axes.flat, letters, paths, attractors, saddles, strict=False
-        ):
-            seen = evidence(path)
+            rows, 2, figsize=(WIDTH, 0.52 * WIDTH * rows), sharex=True, sharey=True, squeeze=False
+        )
+        for ax, (letter, there) in zip(axes.flat, seen.items(), strict=False):
+            path = evidence(there.path)
             for k, name in enumerate(CLASSES):
-                chosen = seen[:, classes == k]
+                chosen = path[:, classes == k]
                 for track in chosen.unbind(1):
                     ax.plot(*track.T, color=FOUR[k], lw=0.7, alpha=0.6)
-                ax.plot(*chosen[end].T, "o", color=FOUR[k], ms=5, mec="white", mew=0.5, label=name)
-            for stop in ends:
+                dots = {"ms": 5, "mec": "white", "mew": 0.5}
+                ax.plot(*chosen[there.end].T, "o", color=FOUR[k], label=name, **dots)
+            for stop in there.attractors:
                 cycle = len(stop) > 1
                 ax.plot(
                     *evidence(stop).T, "k." if cycle else "ko", ms=3 if cycle else 11, mfc="none"
                 )
-            if len(between):
-                ax.plot(*evidence(between).T, "kx", ms=6, mew=1.6)
-            ax.set_title(letter, fontsize=10)
+            if len(there.unstable):
+                ax.plot(*evidence(there.unstable).T, "kx", ms=6, mew=1.6)
+            ax.set_title(f"constant {letter}", fontsize=10)
             ax.axhline(0, color=GREY, lw=0.6)
             ax.axvline(0, color=GREY, lw=0.6)
         for ax in axes[-1]:
@@ -124,8 +99,14 @@ def places(
             plt.Line2D([], [], color="black", marker="o", ms=10, mfc="none", ls=""),
             plt.Line2D([], [], color="black", marker="x", mew=1.6, ls=""),
         ]
-        fig.legend(handles, [*names, "attractor", "unstable"], loc="outside upper center", ncols=6,
-                   columnspacing=1, handletextpad=0.2)  # fmt: skip
+        fig.legend(
+            handles,
+            [*names, "attractor", "unstable"],
+            loc="outside upper center",
+            ncols=6,
+            columnspacing=1,
+            handletextpad=0.2,
+        )
         plt.close(fig)
     return fig
 

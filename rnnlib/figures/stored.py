@@ -87,7 +87,9 @@ def _facts(folder: Path) -> tuple[str, int, str, str, str]:
     commits = {(p["commit"] or "unknown")[:7] + ("*" if p["dirty"] else "") for p in parts}
     devices = {p["device"] for p in parts}
     length = f", length {config.length}" if hasattr(config, "length") else ""
-    what = f"{LABELS[config.model]}{length}, learning rate {config.learning_rate:g}"
+    decays = " that decays" if config.name == "sine" and config.decay_epochs else ""
+    rate = f"learning rate {config.learning_rate:g}{decays}"
+    what = f"{LABELS[config.model]}{length}, {rate}"
     return what, config.seed, " and ".join(sorted(commits)), " and ".join(sorted(devices)), note
 
 
