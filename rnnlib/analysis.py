@@ -23,7 +23,6 @@ from rnnlib.training_dynamics import COLUMNS, dynamics_along
 
 WRITE_EVERY = 20  # snapshots
 RESTS = 0.02  # an output that moves by less is at rest, also one that has not quite settled
-FREE = ("experiment", "seed")  # settings in which runs at the paper's size may differ
 CROSSING = ("before", "after", "at", "angle", "resonance", "coefficient", "amplitude")
 
 
@@ -82,9 +81,8 @@ def paper_size(root: Path | str) -> dict[str, list[Path]]:
     found = {}
     for model in MODELS:
         for schedule, decay in (("constant rate", ()), ("rate decays", DECAY)):
-            wanted = configure("sine", "full", model=model, decay_epochs=decay).to_dict()
-            wanted = {k: v for k, v in wanted.items() if k not in FREE and "record_" not in k}
-            if folders := results.find(root, "sine", **wanted):
+            wanted = configure("sine", "full", model=model, decay_epochs=decay)
+            if folders := results.find_alike(root, wanted):
                 found[f"{LABELS[model]}, {schedule}"] = folders
     for folders in found.values():
         for folder in folders:

@@ -7,8 +7,7 @@ import pandas as pd
 from rnnlib import results
 from rnnlib.experiments import configure
 
-SAMPLING = "record_"  # settings of what is recorded, which has no influence on the training
-VARIED = ("model", "length", "learning_rate", "seed", "data_seed")
+VARIED = ("model", "length", "learning_rate")
 
 Key = tuple[int, float]
 
@@ -29,7 +28,8 @@ def paper_size(root: Path | str) -> dict[Key, list[Path]]:
         reference = configure(
             "classification", "full", **{name: getattr(config, name) for name in VARIED}
         )
-        if _training(config) == _training(reference) and (folder / "history.csv").exists():
+        alike = results.training_settings(config) == results.training_settings(reference)
+        if alike and (folder / "history.csv").exists():
             groups.setdefault((config.length, config.learning_rate), []).append(folder)
     return dict(sorted(groups.items()))
 
@@ -60,7 +60,3 @@ def longest_recorded(groups: dict[Key, list[Path]], model: str) -> Path | None:
         if results.is_done(folder) and results.read_config(folder).model == model
     ]
     return max(finished, key=lambda f: len(results.read_orbits(f).epochs), default=None)
-
-
-def _training(config) -> dict:
-    return {k: v for k, v in config.to_dict().items() if not k.startswith(SAMPLING)}

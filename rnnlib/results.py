@@ -84,6 +84,29 @@ def find(root: Path | str, experiment: str, finished: bool = True, **match) -> l
     return [Path(folder) for _, _, folder in sorted(found)]
 
 
+def training_settings(config: Experiment) -> dict[str, Any]:
+    """Return the settings that decide how a run trains, but for its seeds.
+
+    What is recorded has no influence on the training.
+    """
+    return {
+        key: value
+        for key, value in config.to_dict().items()
+        if key not in ("experiment", "seed", "data_seed") and not key.startswith("record_")
+    }
+
+
+def find_alike(root: Path | str, config: Experiment, finished: bool = True) -> list[Path]:
+    """Return the folders of the runs that train as ``config`` does, whatever their seeds.
+
+    Args:
+        root: the store.
+        config: the settings.
+        finished: leave out runs that are on their way.
+    """
+    return find(root, config.name, finished, **training_settings(config))
+
+
 def check(folder: Path) -> None:
     """Compare a finished run's files with the checksums in its marker.
 

@@ -10,9 +10,7 @@ from rnnlib import results
 from rnnlib.experiments import configure
 from rnnlib.files import read_json
 
-FREE = ("experiment", "seed", "data_seed")  # settings in which counted runs may differ
 NOTHING = pd.Series([np.nan])
-SAMPLING = "record_"  # and those of what is recorded, which has no influence on the training
 
 
 class Claim(NamedTuple):
@@ -96,13 +94,8 @@ def scores(root: Path | str, claims: list[Claim] = CLAIMS, **changes) -> list[Sc
 
 
 def _score(root, claim: Claim, changes: dict[str, Any]) -> Score:
-    wanted = configure(claim.experiment, "full", **{**claim.settings, **changes}).to_dict()
-    wanted = {
-        key: value
-        for key, value in wanted.items()
-        if key not in FREE and not key.startswith(SAMPLING)
-    }
-    folders = results.find(root, claim.experiment, finished=False, **wanted)
+    wanted = configure(claim.experiment, "full", **{**claim.settings, **changes})
+    folders = results.find_alike(root, wanted, finished=False)
     done, histories, parts = [], [], []
     for folder in folders:
         if results.is_done(folder):
