@@ -1,7 +1,11 @@
-"""A Sphinx extension: the built book asks no other host for anything and is never stale."""
+"""A Sphinx extension: the built book asks no other host for anything and is never stale.
+
+Chapters that have to be executed are executed side by side.
+"""
 
 import hashlib
 import json
+import logging
 import re
 import shutil
 import sys
@@ -9,6 +13,8 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
 from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
@@ -48,6 +54,23 @@ def configure(app, config):
     config.mathjax_path = f"mathjax/{BUNDLE}"
 
 
+def execute_side_by_side(app, env, docnames):
+    """Fills the cache with the chapters about to be read, a process per core.
+
+    One that fails here is executed again where it is read, and reported there.
+    """
+    if app.config.nb_execution_mode != "cache":
+        return
+    cache = get_cache(app.config.nb_execution_cache_path)
+    paths = [env.doc2path(name) for name in sorted(docnames)]
+    chapters = [cache.add_nb_to_project(path).uri for path in paths if path.endswith(".ipynb")]
+    logger = logging.getLogger("execution")
+    logger.setLevel(logging.INFO)  # a line for each chapter, as it begins and ends
+    load_executor("local-parallel", cache, logger).run_and_cache(
+        filter_uris=chapters, timeout=app.config.nb_execution_timeout
+    )
+
+
 def copy_mathjax(app, exception):
     """Copies MathJax and its fonts beside the pages."""
     if exception is None and app.builder.format == "html":
@@ -76,6 +99,7 @@ def check_widgets(app, pagename, templatename, context, doctree):
 def setup(app):
     """Registers the extension."""
     app.connect("config-inited", configure)
+    app.connect("env-before-read-docs", execute_side_by_side)
     app.connect("html-page-context", check_widgets, priority=900)  # after myst-nb's own
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
