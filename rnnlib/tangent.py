@@ -25,12 +25,24 @@ def push_forward(
     # The vectors become one more leading batch axis. That computes f(x) k times over, yet with the
     # overhead of torch.func.vmap and jvp a step of a small network takes three times as long.
     vectors = tangents.movedim(-1, 0)
+    z = system._input(z)
     with forward_ad.dual_level():
-        out = system.step(forward_ad.make_dual(x.expand(vectors.shape).clone(), vectors), z)
+        at = forward_ad.make_dual(x.expand(vectors.shape).clone(), vectors)
+        theta = {name: _constant(parameter) for name, parameter in system.theta.items()}
+        out = system.f(at, None if z is None else _constant(z), theta)  # (1a)
         following, moved = forward_ad.unpack_dual(out)
     if moved is None:  # the step does not depend on the state
         moved = torch.zeros_like(following)
     return following[0], moved.movedim(0, -1)
+
+
+def _constant(value: Tensor) -> Tensor:
+    """Return a dual number whose tangent is zero.
+
+    A sum of a dual and a plain tensor takes torch some 120 microseconds of bookkeeping, a sum of
+    two dual ones 3: with it a step of 40 units takes a half (LSTM) to a fifth (GRU) of the time.
+    """
+    return forward_ad.make_dual(value, torch.zeros_like(value))
 
 
 def jacobian(system: System, x: Tensor, z: Tensor | None = None) -> Tensor:
