@@ -1,15 +1,18 @@
-"""The orthogonal RNN's forward and backward pass on one CPU core, float32, against its peers.
+"""The orthogonal RNN's forward and backward pass, float32, against its peers.
+
+On one CPU core and, where there is one, on a GPU.
 
 Peers: the layer as a module called at each step (the original way), torch.nn.LSTM of the same
 size, torch.matrix_exp and torch's own orthogonal parametrization for the recurrent matrix, and the
 floor: the same matrix products alone, by torch.
 
 A row's ratio is the peer's time over ours and should reach its bar. Peers and our own code
-alternate; medians of processor time on one core count.
+alternate; medians of processor time on one core count, on a GPU those of the clock.
 
 Run it: python -m benchmarks.orthogonal_rnn
 """
 
+import time
 from unittest import mock
 
 import torch
@@ -46,9 +49,11 @@ class Stepwise(nn.Module):
 
 
 def rows() -> list[Row]:
-    """Measure everything on one core and one thread."""
+    """Measure everything on one core and one thread, and on a GPU where there is one."""
     with one_core():
-        return [*layer_rows(10, 3.5, 9), *layer_rows(100, 1.2, 5), *exponential_rows()]
+        on_cpu = [*layer_rows(10, 3.5, 9), *layer_rows(100, 1.2, 5), *exponential_rows()]
+        on_gpu = [*gpu_rows(10), *gpu_rows(100)] if torch.cuda.is_available() else []
+    return on_cpu + on_gpu
 
 
 def layer_rows(batch: int, bar: float, repeats: int) -> list[Row]:
@@ -96,6 +101,42 @@ def layer_rows(batch: int, bar: float, repeats: int) -> list[Row]:
         row(f"batch {batch}, whole / torch.nn.LSTM", seconds, "lstm", "ours, exp", LSTM_BAR),
         row(f"batch {batch}, no numba / module at each step", seconds, "steps", "ours, plain"),
         row(f"batch {batch}, no numba / torch.nn.LSTM", seconds, "lstm", "ours, plain"),
+    ]
+
+
+def gpu_rows(batch: int, repeats: int = 9) -> list[Row]:
+    """Measure the layer on a GPU, by the clock: a launch-bound loop computes for a part of it."""
+    torch.manual_seed(0)
+    layer, lstm = OrthogonalRNN(1, UNITS).cuda(), nn.LSTM(1, UNITS).cuda()
+    stepwise = Stepwise(layer).cuda()
+    z = torch.randn(TIME, batch, 1, device="cuda")
+    grad = torch.randn(TIME, batch, UNITS, device="cuda")
+    q = layer.recurrent_matrix().detach().requires_grad_()
+    h0 = torch.zeros(batch, UNITS, device="cuda")
+
+    def sequence():
+        orthogonal_rnn._Sequence.apply(z, h0, layer.weight_ih, q, layer.bias).backward(grad)
+        torch.cuda.synchronize()
+
+    def unrecorded():
+        with mock.patch.object(orthogonal_rnn, "recordable", lambda tensor: False):
+            sequence()
+
+    def by_steps():
+        stepwise(z, q).backward(grad)
+        torch.cuda.synchronize()
+
+    def by_lstm():
+        lstm(z)[0].backward(grad)
+        torch.cuda.synchronize()
+
+    functions = {"steps": by_steps, "lstm": by_lstm, "plain": unrecorded, "ours": sequence}
+    seconds = medians(functions, repeats, time.perf_counter)
+    kind = f"GPU, batch {batch}, Q given"
+    return [
+        row(f"{kind} / module at each step", seconds, "steps", "ours"),
+        row(f"{kind} / torch.nn.LSTM", seconds, "lstm", "ours"),
+        row(f"{kind} / not recorded", seconds, "plain", "ours"),
     ]
 
 

@@ -8,7 +8,14 @@ import sys
 import pytest
 import torch
 
-from rnnlib import from_module, jacobian, lyapunov_spectrum, orthogonal_rnn, simulate
+from rnnlib import (
+    from_module,
+    jacobian,
+    lyapunov_spectrum,
+    orthogonal_rnn,
+    recorded_loop,
+    simulate,
+)
 from rnnlib.orthogonal_rnn import (
     OrthogonalRNN,
     henaff_,
@@ -21,13 +28,33 @@ from rnnlib.skew_expm import torch_expm
 double = {"dtype": torch.float64}
 
 
-@pytest.fixture(params=["compiled", "plain"])
+class OnBuffers:
+    """What a CUDA graph does, on a CPU: the recorded loop runs again, on the recorded buffers."""
+
+    def __init__(self, loop, buffers):
+        self.replay = lambda: loop(*buffers)
+
+
+@pytest.fixture
+def graphs_on_a_cpu(monkeypatch):
+    """The route of a GPU, without one."""
+    monkeypatch.setattr(orthogonal_rnn, "recordable", lambda tensor: True)
+    monkeypatch.setattr(recorded_loop, "_capture", OnBuffers)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    recorded_loop._record.cache_clear()
+    yield
+    recorded_loop._record.cache_clear()
+
+
+@pytest.fixture(params=["compiled", "plain", "recorded"])
 def route(request, monkeypatch):
-    """The time loops in numba and in torch."""
-    if request.param == "plain":
-        monkeypatch.setattr(orthogonal_rnn, "_loops", lambda: None)
-    else:
+    """The time loops in numba, in torch, and in torch from a recording."""
+    if request.param == "compiled":
         pytest.importorskip("numba")
+    else:
+        monkeypatch.setattr(orthogonal_rnn, "_loops", lambda: None)
+    if request.param == "recorded":
+        request.getfixturevalue("graphs_on_a_cpu")
     return request.param
 
 
@@ -136,6 +163,38 @@ def test_all_routes_give_one_output_and_one_gradient(route, batch, units):
     for a, b, c in zip(fused, steps, hand, strict=True):
         assert error(a, b) < 1e-12 and error(a, c) < 1e-12
     assert (fused[0] == 0).any() or units < 7  # some units are off
+
+
+def test_a_second_sequence_leaves_the_first_one_alone(route):
+    """Hypothesis: two sequences of one shape, then both gradients: none sees the other."""
+    rnn, weight = layer(), torch.randn(9, 4, 7, **double)
+    inputs = [sequence(), sequence()]
+    alone = [gradients(rnn, lambda z, h: rnn(z, h)[0], z, h0, weight) for z, h0 in inputs]
+    outputs = [rnn(z, h0)[0] for z, h0 in inputs]
+    for output, expected in zip(outputs, alone, strict=True):
+        assert torch.equal(output, expected[0])
+        found = torch.autograd.grad((output * weight).sum(), list(rnn.parameters()))
+        assert all(map(torch.equal, found, expected[3:]))
+
+
+def test_a_loop_is_recorded_once_for_each_shape(graphs_on_a_cpu, monkeypatch):
+    monkeypatch.setattr(orthogonal_rnn, "_loops", lambda: None)
+    rnn = layer()
+    for time in (9, 9, 5, 9, 5):
+        rnn(*sequence(time))[0].sum().backward()
+    assert recorded_loop._record.cache_info().misses == 4  # two lengths, there and back
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_output_and_the_gradients_of_the_cpu():
+    """Hypothesis: the recorded kernels agree with the formula to 1e-12, call after call."""
+    rnn, weight = layer(), torch.randn(9, 4, 7, **double)
+    there, away = copy.deepcopy(rnn).cuda(), weight.cuda()
+    for time in (9, 9, 5, 9):
+        z, h0 = sequence(time)
+        expected = gradients(rnn, lambda z, h: by_hand(rnn, z, h[0]), z, h0, weight[:time])
+        run = gradients(there, lambda z, h: there(z, h)[0], z.cuda(), h0.cuda(), away[:time])
+        assert all(error(a.cpu(), b) < 1e-12 for a, b in zip(run, expected, strict=True))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
