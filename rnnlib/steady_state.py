@@ -55,8 +55,9 @@ def steady_state(
     """Classify where each orbit of a batch ends.
 
     In this order: an orbit that leaves ``bound`` or is not finite diverges; one that recurs
-    within ``tolerance`` after p steps is a fixed point (p = 1) or a cycle, also if the residual
-    is still shrinking towards it; otherwise the sign of the largest Lyapunov exponent decides. It
+    within ``tolerance`` after p steps is a fixed point (p = 1) or a cycle. So is one whose residual
+    is still shrinking at the rate of its exponent, together with those of the multiples of p (up
+    to half of ``max_period``). Otherwise the sign of the largest Lyapunov exponent decides. It
     counts as zero, which makes the orbit quasi-periodic, within a margin of three standard errors
     or ``2 / steps``, whichever is larger. What remains is undetermined: an exponent that the
     margin hides because it is wider than 0.01 (raise ``steps``), or a clearly negative one without
@@ -87,8 +88,13 @@ def steady_state(
     early = _residuals(window[: 2 * max_period], max_period)  # period, *batch
     late = _residuals(window[max_period:], max_period)
     margin = torch.maximum(3 * error, torch.full_like(error, 2 / steps))
-    # At a sink the residuals of its period shrink as exp(exponent t), those of other periods do not
-    shrinks = (late < early * (exponent * max_period / 2).exp()) & (exponent < -margin)
+    # At a sink the residuals of its period and of the multiples shrink as exp(exponent t). One
+    # alone, or at another rate, shrinks by chance along a cycle that is longer than all.
+    rate = (late / early).log() / max_period
+    fades = ((rate / exponent - 1).abs() < 0.3) & (exponent < -margin)
+    shrinks = torch.zeros_like(fades)
+    for p in range(1, max(1, max_period // 2) + 1):
+        shrinks[p - 1] = fades[p - 1 :: p].all(0)
     recurs, nearest = late < tolerance, late.nan_to_num(torch.inf).argmin(0)
     settled = recurs.any(0)
     first = torch.where(settled, recurs.int().argmax(0), shrinks.int().argmax(0))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import rnnlib
+from rnnlib import simulate
 from rnnlib.chaotic_lstm import X0, line
 
 F64 = {"dtype": torch.float64}
@@ -72,6 +73,25 @@ def test_a_period_that_was_not_looked_for_is_undetermined_not_invented():
     )
     assert short.kind == "undetermined" and short.period == 0 and short.exponent < -0.05
     assert enough.describe() == "period 7"
+
+
+def test_a_forecast_of_a_period_is_the_period():
+    """Hypothesis: a contracted rotation (a cycle of any length) is forecast rightly or not at all.
+
+    x -> 0.99 x + c mod 1 contracts but for one jump, so an orbit ends in a cycle, most of them
+    longer than 64. After 500 steps a distance has shrunk to 0.007 of what it was.
+    """
+    c = torch.linspace(0.01, 0.99, 60, **F64)
+    turn = rnnlib.from_function(
+        lambda x, theta: torch.remainder(0.99 * x + theta["c"][..., None], 1), 1, {"c": c}
+    )
+    x0 = torch.tensor([0.1], **F64)
+    early = rnnlib.steady_state(turn, x0, burn_in=100, steps=300)
+    forecast = (early.period > 0) & ~early.settled
+    end = simulate(turn, x0, 128, burn_in=6000)
+    gaps = [(end[early.period[i], i] - end[0, i]).abs() for i in forecast.nonzero()[:, 0]]
+    assert len(gaps) >= 5 and max(gaps) < 1e-12
+    assert (early.period == 0).sum() > 30
 
 
 def test_the_chaotic_lstm_changes_kind_along_s():
