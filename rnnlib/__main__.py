@@ -10,6 +10,7 @@ from pathlib import Path
 from rnnlib import results, runner
 from rnnlib.experiments import EXPERIMENTS, PRESETS, configure
 from rnnlib.files import FileError, read_json
+from rnnlib.sine_dynamics import analyse
 from rnnlib.training import NonFiniteLoss
 
 ROOTS = {"full": "results", "middle": "results", "quick": "_build/quick"}
@@ -64,6 +65,20 @@ def parser() -> argparse.ArgumentParser:
             )
         one.set_defaults(act=_run, parser=one)
 
+    analysis = commands.add_parser(
+        "analyse",
+        help="follow a network of sine generation through its training",
+        description="Write, beside the results of runs of sine generation, the fixed point, the "
+        "Lyapunov exponents, amplitude and frequency at each snapshot, and the crossings of the "
+        "unit circle. It can be stopped and started again, also while a run is on its way.",
+    )
+    analysis.add_argument("folders", nargs="+", metavar="folder", help="of a run, see `list`")
+    analysis.add_argument(
+        "--every", type=int, default=1, metavar="X", help="each so many-th snapshot (default: 1)"
+    )
+    analysis.add_argument("--quiet", action="store_true", help="show no progress")
+    analysis.set_defaults(act=_analyse, parser=analysis)
+
     listing = commands.add_parser("list", help="list the runs in a store")
     listing.add_argument("--root", default=ROOTS["full"], help="(default: results)")
     listing.set_defaults(act=_list, parser=listing)
@@ -87,6 +102,14 @@ def _run(options) -> None:
     )
     for folder in folders:
         print(folder)
+
+
+def _analyse(options) -> None:
+    if options.every < 1:
+        raise ValueError(f"every is {options.every}; it must be at least 1.")
+    for folder in options.folders:
+        analyse(folder, options.every, progress=not options.quiet)
+        print(Path(folder) / "dynamics.csv")
 
 
 def _list(options) -> None:

@@ -6,7 +6,7 @@
     orbits.npz       the recorded steady states, in half precision
     network.pt       the weights at the best epoch
     done.json        written last: the sha256 of the files above, and the best and last numbers
-    dynamics.csv     for sine generation, from the snapshots: see `rnnlib.analysis`
+    dynamics.csv     for sine generation, from the snapshots: see `rnnlib.sine_dynamics`
 
 While a run is on its way its folder also holds ``checkpoint.pt``, ``orbits/`` and ``snapshots/``,
 which are not for version control.

@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rnnlib import analysis, results, runner
-from rnnlib.analysis import (
+from rnnlib import results, runner, sine_dynamics
+from rnnlib.__main__ import main
+from rnnlib.experiments import DECAY, configure
+from rnnlib.files import FileError, write_json
+from rnnlib.orbit_recorder import Samples
+from rnnlib.sine_dynamics import (
     analyse,
     coexistence,
     crossing_between,
@@ -17,9 +21,6 @@ from rnnlib.analysis import (
     read_dynamics,
     snapshots,
 )
-from rnnlib.experiments import DECAY, configure
-from rnnlib.files import FileError, write_json
-from rnnlib.orbit_recorder import Samples
 
 EPOCHS = 80
 
@@ -45,6 +46,32 @@ def test_every_snapshot_gets_a_row_and_the_file_holds_what_is_returned(trained):
     pd.testing.assert_frame_equal(table, read_dynamics(folder), check_dtype=False)
 
 
+def test_the_command_line_writes_the_same_table(trained, tmp_path, capsys):
+    folder, table = trained
+    again = copy_of(folder, tmp_path)
+    for name in ("dynamics.csv", "crossings.csv", "snapshots/fixed_points.pt"):
+        (again / name).unlink()
+    assert main(["analyse", str(again), "--quiet", "--every", "4"]) == 0
+    assert capsys.readouterr().out == f"{again / 'dynamics.csv'}\n"
+    expected = table[::4].drop(columns="epoch")
+    found = read_dynamics(again)
+    assert list(found.pop("epoch")) == list(table["epoch"][::4])
+    columns = ["exponent", "amplitude", "frequency", "mean"]  # the point depends on the one before
+    np.testing.assert_allclose(found[columns], expected[columns], rtol=1e-5, atol=1e-6)
+
+
+def test_what_cannot_be_analysed_says_why(tmp_path, capsys):
+    config = configure("classification", "quick", n_hidden=4, epochs=1, record_burn_in=5)
+    (folder,) = runner.run(config, tmp_path, progress=False)
+    for arguments, message in (
+        ([str(folder)], "holds a run of classification; it must be one of sine"),
+        ([str(tmp_path)], "config.json cannot be read"),
+        ([str(folder), "--every", "0"], "every is 0; it must be at least 1"),
+    ):
+        assert main(["analyse", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_a_crossing_lies_between_a_row_inside_and_a_row_outside_the_circle(trained):
     folder, table = trained
     modulus = table.set_index("epoch")["modulus"]
@@ -64,8 +91,8 @@ def test_an_analysis_cut_short_goes_on_to_the_same_table(trained, tmp_path, monk
     again = copy_of(folder, tmp_path)
     for name in ("dynamics.csv", "crossings.csv", "snapshots/fixed_points.pt"):
         (again / name).unlink()
-    monkeypatch.setattr(analysis, "WRITE_EVERY", 4)
-    calls, whole = [], analysis.dynamics_along
+    monkeypatch.setattr(sine_dynamics, "WRITE_EVERY", 4)
+    calls, whole = [], sine_dynamics.dynamics_along
 
     def cut_short(networks, *arguments, **options):
         calls.append(len(networks))
@@ -73,7 +100,7 @@ def test_an_analysis_cut_short_goes_on_to_the_same_table(trained, tmp_path, monk
             raise KeyboardInterrupt
         return whole(networks, *arguments, **options)
 
-    monkeypatch.setattr(analysis, "dynamics_along", cut_short)
+    monkeypatch.setattr(sine_dynamics, "dynamics_along", cut_short)
     with pytest.raises(KeyboardInterrupt):
         analyse(again)
     assert len(read_dynamics(again)) == 4

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from rnnlib import results
 from rnnlib.experiments import DECAY, configure
@@ -26,7 +27,7 @@ RESTS = 0.02  # an output that moves by less is at rest, also one that has not q
 CROSSING = ("before", "after", "at", "angle", "resonance", "coefficient", "amplitude")
 
 
-def analyse(folder: Path | str, every: int = 1) -> pd.DataFrame:
+def analyse(folder: Path | str, every: int = 1, progress: bool = False) -> pd.DataFrame:
     """Write ``dynamics.csv`` and ``crossings.csv`` of a run from its snapshots.
 
     What is there is kept, so it can be called while a run is on its way and again later, or be
@@ -35,31 +36,38 @@ def analyse(folder: Path | str, every: int = 1) -> pd.DataFrame:
     Args:
         folder: of the run.
         every: take each so many-th snapshot.
+        progress: whether to show a progress bar.
 
     Returns:
         The contents of ``dynamics.csv``, see `read_dynamics`.
 
     Raises:
+        ValueError: the run is of another experiment.
         FileError: neither snapshots nor ``dynamics.csv``.
     """
     folder = Path(folder)
+    config = results.read_config(folder)
+    if config.name != "sine":
+        raise ValueError(f"folder {folder} holds a run of {config.name}; it must be one of sine.")
     epochs = snapshots(folder)[::every]
     if not epochs:
         return read_dynamics(folder)
-    z, burn_in = observed_input(folder), results.read_config(folder).record_burn_in
+    z, burn_in = observed_input(folder), config.record_burn_in
     table, points = _so_far(folder)
     todo = [epoch for epoch in epochs if epoch not in set(table["epoch"])]
-    for first in range(0, len(todo), WRITE_EVERY):
-        part = todo[first : first + WRITE_EVERY]
-        start = points.get(max((epoch for epoch in points if epoch < part[0]), default=None))
-        networks = [read_snapshot(folder, epoch) for epoch in part]
-        found = dynamics_along(networks, z, start, burn_in=burn_in)
-        found.table.insert(0, "epoch", part)
-        table = found.table if len(table) == 0 else pd.concat([table, found.table])
-        table = table.sort_values("epoch", ignore_index=True)
-        points |= zip(part, found.points, strict=True)
-        save_checkpoint(folder / "snapshots" / "fixed_points.pt", points)
-        write_text(folder / "dynamics.csv", table.to_csv(index=False))
+    with tqdm(total=len(todo), desc=str(config), disable=not progress, unit="snapshot") as bar:
+        for first in range(0, len(todo), WRITE_EVERY):
+            part = todo[first : first + WRITE_EVERY]
+            start = points.get(max((epoch for epoch in points if epoch < part[0]), default=None))
+            networks = [read_snapshot(folder, epoch) for epoch in part]
+            found = dynamics_along(networks, z, start, burn_in=burn_in)
+            found.table.insert(0, "epoch", part)
+            table = found.table if len(table) == 0 else pd.concat([table, found.table])
+            table = table.sort_values("epoch", ignore_index=True)
+            points |= zip(part, found.points, strict=True)
+            save_checkpoint(folder / "snapshots" / "fixed_points.pt", points)
+            write_text(folder / "dynamics.csv", table.to_csv(index=False))
+            bar.update(len(part))
     _write_crossings(folder, table, points, z)
     if results.is_done(folder):
         results.seal(folder, "dynamics.csv", "crossings.csv")
@@ -190,6 +198,6 @@ def _read_csv(path: Path, columns) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise FileError(
             f"{path} cannot be read ({error}). Remove it; where the run's snapshots are, "
-            f"rnnlib.analysis.analyse writes it again."
+            f"rnnlib.sine_dynamics.analyse writes it again."
         ) from error
     return table
