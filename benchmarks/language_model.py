@@ -92,14 +92,23 @@ def loss_rows(repeats: int = 3) -> list[Row]:
         logits, _ = model(tokens)
         return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
+    def rounded():
+        model.precision = "bfloat16"
+        model.loss(tokens, targets)[0].backward()
+        model.precision = "float32"
+
     seconds = medians(
         {
             "plain": lambda: plain().backward(),
             "ours": lambda: model.loss(tokens, targets)[0].backward(),
+            "bfloat16": rounded,
         },
         repeats,
     )
-    return [row("loss of 20 x 100 words / all logits at once", seconds, "plain", "ours")]
+    return [
+        row("loss of 20 x 100 words / all logits at once", seconds, "plain", "ours"),
+        row("loss in bfloat16 / all logits at once", seconds, "plain", "bfloat16"),
+    ]
 
 
 def rows() -> list[Row]:

@@ -18,7 +18,7 @@ from torch import nn
 
 from rnnlib.corpus import EOS
 from rnnlib.language import N_WORDS, Language
-from rnnlib.language_model import LanguageModel
+from rnnlib.language_model import PRECISIONS, LanguageModel
 from rnnlib.language_recorder import HELD, SHOWN, LanguageRecorder, pack_language_samples
 from rnnlib.models import SequenceModel, check_model
 from rnnlib.orbit_recorder import OrbitRecorder, pack_samples
@@ -256,6 +256,7 @@ class LanguageExperiment(Experiment):
     dropout: float = setting(0.5, "probability, before and after the recurrent layer")
     batch_size: int = setting(100, "streams side by side")
     window: int = setting(80, "steps that gradients go back")
+    precision: str = setting("float32", "of the decoder's products in training, or bfloat16")
     record_every: int = setting(1, "epochs between two samples of the free run")
     record_until: int = setting(300, "the last epoch to sample")
     record_states: int = setting(5, "random initial states per sample")
@@ -265,6 +266,7 @@ class LanguageExperiment(Experiment):
     def __post_init__(self):
         super().__post_init__()
         _known("a corpus", self.corpus, N_WORDS)
+        _known("a precision", self.precision, PRECISIONS)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
 
@@ -280,7 +282,8 @@ class LanguageExperiment(Experiment):
     def network(self):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return LanguageModel(self.model, N_WORDS[self.corpus], self.n_hidden, self.dropout)
+            sizes = N_WORDS[self.corpus], self.n_hidden
+            return LanguageModel(self.model, *sizes, self.dropout, self.precision)
 
     def callbacks(self, folder, task):
         index = task.corpus.index

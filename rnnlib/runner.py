@@ -67,6 +67,8 @@ def run(
     """
     configs = [configs] if isinstance(configs, Experiment) else list(configs)
     place = check_device(device)
+    if place.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # else its LSTM rounds factors to 10 bits
     groups = [configs] if together else [[config] for config in configs]
     for group in groups:
         todo = [c for c in group if not results.is_done(results.folder_of(root, c))]

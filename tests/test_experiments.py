@@ -23,6 +23,7 @@ def test_any_change_of_a_setting_changes_the_hash(name):
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         other = {"model": "gru", "corpus": "synthetic", "decay_epochs": (1, 2), "dropout": 0.25}
+        other |= {"precision": "bfloat16"}
         other = other.get(field.name) or value + 1
         hashes.add(dataclasses.replace(config, **{field.name: other}).hash)
     assert len(hashes) == 1 + len(dataclasses.fields(config))

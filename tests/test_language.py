@@ -57,6 +57,33 @@ def test_training_on_the_synthetic_language_beats_every_bigram_model():
     assert run.history[0]["loss"] == pytest.approx(2, abs=0.6)
 
 
+def test_products_of_bfloat16_train_to_the_same_perplexity():
+    """Hypothesis: rounding the decoder's factors moves the result less than half an epoch does."""
+    best = {}
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        model = LanguageModel("lstm", 33, 24, 0.0, precision)
+        task = Language("synthetic", 20, 40)
+        run = Run(task, model, Settings(epochs=3, learning_rate=1e-2))
+        train(run, progress=False)
+        best[precision] = [record["valid_loss"] for record in run.history]
+    assert best["float32"] != best["bfloat16"]
+    gain = best["float32"][1] - best["float32"][2]
+    assert abs(best["float32"][2] - best["bfloat16"][2]) < gain / 2
+
+
+def test_evaluation_is_float32_whatever_the_training_is():
+    torch.manual_seed(0)
+    model = LanguageModel("lstm", 33, 24, 0.0, "bfloat16")
+    tokens, targets = torch.randint(33, (2, 9, 4))
+    rounded = model.loss(tokens, targets)[0]
+    model.eval()
+    exact = model.loss(tokens, targets)[0]
+    model.precision = "float32"
+    assert torch.equal(exact, model.loss(tokens, targets)[0])
+    assert rounded != exact and abs(rounded - exact) < 1e-3
+
+
 def test_every_token_but_the_first_of_a_stream_is_predicted_once():
     task = Language("synthetic", 7, 30)
     seen = torch.cat([targets for _, targets in task.batches()])
@@ -68,6 +95,10 @@ def test_an_unknown_corpus_is_an_error():
         load("wikitext")
     with pytest.raises(ValueError, match="Did you mean 'wikitext-2'"):
         configure("language", "quick", corpus="wikitext")
+    with pytest.raises(ValueError, match="Did you mean 'bfloat16'"):
+        configure("language", "quick", precision="bf16")
+    with pytest.raises(ValueError, match="precision is 'half'"):
+        LanguageModel("lstm", 33, 24, precision="half")
     with pytest.raises(ValueError, match="dropout is 1"):
         configure("language", "quick", dropout=1.0)
 
