@@ -32,21 +32,23 @@ def replay(loop: Loop, *tensors: Tensor, written: tuple[int, ...]) -> None:
     # Two streams would overwrite each other's buffers.
     stream = torch.cuda.current_stream(device)
     shapes = tuple(tensor.shape for tensor in tensors)
-    graph, buffers = _record(loop, shapes, tensors[0].dtype, device, stream)
+    play, buffers = _record(loop, shapes, tensors[0].dtype, device, stream)
     for buffer, tensor in zip(buffers, tensors, strict=True):
         buffer.copy_(tensor)
-    graph.replay()
+    play()
     for position in written:
         tensors[position].copy_(buffers[position])
 
 
 @lru_cache(maxsize=KEPT)
+@torch.inference_mode(False)  # buffers made in inference mode could not be written outside of it
+@torch.no_grad()
 def _record(loop, shapes, dtype, device, stream):
     buffers = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
     return _capture(loop, buffers), buffers
 
 
-def _capture(loop: Loop, buffers: list[Tensor]) -> torch.cuda.CUDAGraph:
+def _capture(loop: Loop, buffers: list[Tensor]) -> Callable[[], None]:
     device = buffers[0].device
     with torch.cuda.device(device):
         # A run beforehand, on another stream, loads the libraries' kernels and workspaces.
@@ -59,4 +61,9 @@ def _capture(loop: Loop, buffers: list[Tensor]) -> torch.cuda.CUDAGraph:
         # Thread-local: autograd calls this from a thread of its own.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             loop(*buffers)
-    return graph
+
+    def play():
+        with torch.cuda.device(device):
+            graph.replay()
+
+    return play

@@ -28,18 +28,16 @@ from rnnlib.skew_expm import torch_expm
 double = {"dtype": torch.float64}
 
 
-class OnBuffers:
+def on_buffers(loop, buffers):
     """What a CUDA graph does, on a CPU: the recorded loop runs again, on the recorded buffers."""
-
-    def __init__(self, loop, buffers):
-        self.replay = lambda: loop(*buffers)
+    return lambda: loop(*buffers)
 
 
 @pytest.fixture
 def graphs_on_a_cpu(monkeypatch):
     """The route of a GPU, without one."""
     monkeypatch.setattr(orthogonal_rnn, "recordable", lambda tensor: True)
-    monkeypatch.setattr(recorded_loop, "_capture", OnBuffers)
+    monkeypatch.setattr(recorded_loop, "_capture", on_buffers)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
     recorded_loop._record.cache_clear()
     yield
@@ -175,6 +173,15 @@ def test_a_second_sequence_leaves_the_first_one_alone(route):
         assert torch.equal(output, expected[0])
         found = torch.autograd.grad((output * weight).sum(), list(rnn.parameters()))
         assert all(map(torch.equal, found, expected[3:]))
+
+
+def test_a_sequence_in_inference_mode_does_not_spoil_the_recording(route):
+    rnn, (z, h0) = layer(), sequence()
+    with torch.inference_mode():
+        first = rnn(z, h0)[0]
+    second = rnn(z, h0)[0]
+    second.sum().backward()
+    assert torch.equal(first, second)
 
 
 def test_a_loop_is_recorded_once_for_each_shape(graphs_on_a_cpu, monkeypatch):
