@@ -98,9 +98,9 @@ class LanguageModel(nn.Module):
         words of WikiText-2 that takes 0.9 of the time of logits and a loss, and a tenth of the
         memory (0.3 GB in place of 3). It has no second derivatives.
 
-        With ``precision="bfloat16"`` the logits of a window in training, seven eighths of the
-        arithmetic, and their gradients are products of bfloat16, summed in float32; all else, and
-        every evaluation, is float32.
+        With ``precision="bfloat16"`` the logits of a window in training, five sixths of the
+        arithmetic at the paper's size, and their gradients are worked out in bfloat16; all else,
+        and every evaluation, is float32.
 
         Args:
             tokens: int64, shape ``(time, batch)``.
