@@ -90,21 +90,8 @@ def orbit_diagrams(
         column: which of the projections; 0 is the mean of all logits.
         name: its name.
     """
-    with book_style():
-        rows = len(runs)
-        fig, axes = plt.subplots(
-            rows, 2, figsize=(WIDTH, 1.75 * rows + 0.6), sharex="row", squeeze=False
-        )
-        for row, (title, samples) in zip(axes, runs.items(), strict=True):
-            for ax, orbits in zip(row, (samples.constant, samples.closed), strict=True):
-                _visited(ax, samples.epochs, orbits[:, :, held, :, column])
-            row[0].set_ylabel(f"{title}\nlogit ({name})", fontsize=10)
-        axes[0, 0].set_title(f"constant word “{word}”", fontsize=10)
-        axes[0, 1].set_title("closed loop", fontsize=10)
-        for ax in axes[-1]:
-            ax.set_xlabel("epoch")
-        plt.close(fig)
-    return fig
+    rows = [(f"{title}\nlogit ({name})", samples, column) for title, samples in runs.items()]
+    return _held_and_closed(rows, held, word, sharex="row")  # the runs end at other epochs
 
 
 def projections(samples: LanguageSamples, held: int, word: str, names: Sequence[str]) -> Figure:
@@ -116,15 +103,20 @@ def projections(samples: LanguageSamples, held: int, word: str, names: Sequence[
         word: as there.
         names: of the projections, in the order recorded.
     """
+    rows = [(f"logit, {name}", samples, column) for column, name in enumerate(names)]
+    return _held_and_closed(rows, held, word, sharex=True)
+
+
+def _held_and_closed(rows, held, word, sharex) -> Figure:
+    """Draw a row of two orbit diagrams for each label, samples and column."""
     with book_style():
-        rows = len(names)
         fig, axes = plt.subplots(
-            rows, 2, figsize=(WIDTH, 1.75 * rows + 0.6), sharex=True, squeeze=False
+            len(rows), 2, figsize=(WIDTH, 1.75 * len(rows) + 0.6), sharex=sharex, squeeze=False
         )
-        for column, (row, name) in enumerate(zip(axes, names, strict=True)):
+        for row, (label, samples, column) in zip(axes, rows, strict=True):
             for ax, orbits in zip(row, (samples.constant, samples.closed), strict=True):
                 _visited(ax, samples.epochs, orbits[:, :, held, :, column])
-            row[0].set_ylabel(f"logit, {name}", fontsize=10)
+            row[0].set_ylabel(label, fontsize=10)
         axes[0, 0].set_title(f"constant word “{word}”", fontsize=10)
         axes[0, 1].set_title("closed loop", fontsize=10)
         for ax in axes[-1]:
