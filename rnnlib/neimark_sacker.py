@@ -106,22 +106,25 @@ def find_crossing(family: Callable[[float], System], start: Tensor) -> Crossing 
         The crossing, or None where the modulus is on the same side of 1 at both ends or is 1 at
         an end, the branch of fixed points is lost on the way, or what crosses is real.
     """
-    point = start
+    known = {0.0: start}
 
-    def growth(t: float) -> float:
-        nonlocal point
-        x, leading = multiplier(family(t), point)
+    def at_parameter(t: float) -> tuple[Tensor, complex]:
+        nearest = min(known, key=lambda s: abs(s - t))  # asked again, the answer is the same
+        x, leading = multiplier(family(t), known[nearest])
         if np.isnan(leading):
             raise _Lost
-        point = x
-        return abs(leading) - 1
+        known[t] = x
+        return x, leading
+
+    def growth(t: float) -> float:
+        return abs(at_parameter(t)[1]) - 1
 
     try:
         ends = growth(0.0), growth(1.0)
         if ends[0] * ends[1] > 0 or min(map(abs, ends)) < NEUTRAL:
             return None
         at = scipy.optimize.brentq(growth, 0.0, 1.0, xtol=1e-11)
-        x, leading = multiplier(family(at), point)
+        x, leading = at_parameter(at)
     except _Lost:
         return None
     if not abs(abs(leading) - 1) < 1e-6 or leading.imag < 1e-6:

@@ -114,6 +114,32 @@ def test_a_branch_that_ends_on_the_way_gives_no_crossing():
     assert point.isnan().all() and math.isnan(leading.real)
 
 
+def test_a_jump_to_another_branch_is_no_crossing():
+    """Hypothesis: a branch inside the circle ends, one outside is found after it, nothing crosses.
+
+    The first component rests at -1 and at 0 in the beginning, at -0.15 alone in the end; the
+    branch from -1 ends in a fold at -0.7. The other two turn, and grow where it is above -0.5.
+    """
+
+    def family(t):
+        def step(x, theta):
+            u, v, w = x.unbind(-1)
+            wave = torch.sin(2 * math.pi * u) / (2 * math.pi)
+            u_next = u - 0.3 * torch.lerp(wave, u + 0.15, theta["t"])
+            rho, turn = 1.1 + 0.2 * u, 0.7
+            v_next = rho * (math.cos(turn) * v - math.sin(turn) * w)
+            w_next = rho * (math.sin(turn) * v + math.cos(turn) * w)
+            return torch.stack([u_next, v_next, w_next], -1)
+
+        return from_function(step, 3, {"t": torch.as_tensor(t, dtype=F64)})
+
+    first = torch.tensor([-1.0, 0.0, 0.0], dtype=F64)
+    last, outside = multiplier(family(1.0), first)
+    assert abs(multiplier(family(0.0), first)[1]) < 1 < abs(outside)
+    assert abs(multiplier(family(0.0), last)[1]) > 1  # the way back is along another branch
+    assert find_crossing(family, first) is None
+
+
 def test_a_segment_leads_from_one_network_to_the_other_also_as_a_batch():
     torch.manual_seed(0)
     first, last = (from_module(torch.nn.LSTM(1, 3).double()) for _ in range(2))
