@@ -244,9 +244,10 @@ class LanguageExperiment(Experiment):
     }
     MIDDLE: ClassVar[dict[str, Any] | None] = {
         "n_hidden": 200,
-        "epochs": 25,
+        "epochs": 10,
         "batch_size": 20,
         "dropout": 0.2,
+        "precision": "bfloat16",
     }
 
     corpus: str = setting("wikitext-2", "wikitext-2 or synthetic")

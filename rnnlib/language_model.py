@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rnnlib.adapters import from_module
 from rnnlib.batched import affine, join
 from rnnlib.models import LABELS, constrain_, recurrent_layer
+from rnnlib.rounded_cross_entropy import rounded_cross_entropy
 from rnnlib.systems import System
 
 INITIAL_RANGE = 0.1  # of the embedding, as in PyTorch's word language model example
@@ -99,8 +100,8 @@ class LanguageModel(nn.Module):
         memory (0.3 GB in place of 3). It has no second derivatives.
 
         With ``precision="bfloat16"`` the logits of a window in training, five sixths of the
-        arithmetic at the paper's size, and their gradients are worked out in bfloat16; all else,
-        and every evaluation, is float32.
+        arithmetic at the paper's size, and their gradients are worked out in bfloat16 (see
+        `rnnlib.rounded_cross_entropy`); all else, and every evaluation, is float32.
 
         Args:
             tokens: int64, shape ``(time, batch)``.
@@ -114,9 +115,7 @@ class LanguageModel(nn.Module):
         h, targets = h.flatten(0, 1), targets.flatten()
         weight, bias = self.embedding.weight, self.bias
         if self.training and self.precision == "bfloat16":
-            with torch.autocast(h.device.type, torch.bfloat16):
-                logits = nn.functional.linear(h, weight, bias)
-            loss = nn.functional.cross_entropy(logits.float(), targets)
+            loss = rounded_cross_entropy(h, weight, bias, targets)
         elif hasattr(nn, "LinearCrossEntropyOptions"):  # from torch 2.13 on
             options = nn.LinearCrossEntropyOptions(batch_chunk_size=LOSS_CHUNK)
             loss = nn.functional.linear_cross_entropy(
