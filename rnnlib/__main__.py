@@ -10,6 +10,7 @@ from pathlib import Path
 from rnnlib import results, runner
 from rnnlib.experiments import EXPERIMENTS, PRESETS, configure
 from rnnlib.files import FileError, read_json
+from rnnlib.language_dynamics import analyse_language
 from rnnlib.sine_dynamics import analyse
 from rnnlib.training import NonFiniteLoss
 
@@ -67,14 +68,20 @@ def parser() -> argparse.ArgumentParser:
 
     analysis = commands.add_parser(
         "analyse",
-        help="follow a network of sine generation through its training",
-        description="Write, beside the results of runs of sine generation, the fixed point, the "
-        "Lyapunov exponents, amplitude and frequency at each snapshot, and the crossings of the "
-        "unit circle. It can be stopped and started again, also while a run is on its way.",
+        help="measure the dynamics of the networks of runs",
+        description="Write the dynamics beside the results of runs. Sine generation: the fixed "
+        "point, the Lyapunov exponents, amplitude and frequency at each snapshot, and the "
+        "crossings of the unit circle; it can be stopped and started again, also while a run is on "
+        "its way. Language: the exponent while reading, the cycles of words, and how long pairs "
+        "under the same noise stay apart; the run must have ended.",
     )
     analysis.add_argument("folders", nargs="+", metavar="folder", help="of a run, see `list`")
     analysis.add_argument(
-        "--every", type=int, default=1, metavar="X", help="each so many-th snapshot (default: 1)"
+        "--every",
+        type=int,
+        default=1,
+        metavar="X",
+        help="sine: each so many-th snapshot (default: 1)",
     )
     analysis.add_argument("--quiet", action="store_true", help="show no progress")
     analysis.set_defaults(act=_analyse, parser=analysis)
@@ -107,9 +114,13 @@ def _run(options) -> None:
 def _analyse(options) -> None:
     if options.every < 1:
         raise ValueError(f"every is {options.every}; it must be at least 1.")
-    for folder in options.folders:
-        analyse(folder, options.every, progress=not options.quiet)
-        print(Path(folder) / "dynamics.csv")
+    for folder in map(Path, options.folders):
+        if results.read_config(folder).name == "language":
+            analyse_language(folder, progress=not options.quiet)
+            print(folder / "dynamics.json")
+        else:
+            analyse(folder, options.every, progress=not options.quiet)
+            print(folder / "dynamics.csv")
 
 
 def _list(options) -> None:

@@ -244,7 +244,7 @@ class LanguageExperiment(Experiment):
     }
     MIDDLE: ClassVar[dict[str, Any] | None] = {
         "n_hidden": 200,
-        "epochs": 10,
+        "epochs": 25,
         "batch_size": 20,
         "dropout": 0.2,
         "precision": "bfloat16",

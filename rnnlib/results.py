@@ -7,6 +7,7 @@
     network.pt       the weights at the best epoch
     done.json        written last: the sha256 of the files above, and the best and last numbers
     dynamics.csv     for sine generation, from the snapshots: see `rnnlib.sine_dynamics`
+    dynamics.json    for the language model: see `rnnlib.language_dynamics`
 
 While a run is on its way its folder also holds ``checkpoint.pt``, ``orbits/`` and ``snapshots/``,
 which are not for version control.
@@ -162,10 +163,26 @@ def read_config(folder: Path) -> Experiment:
 
 
 def read_network(folder: Path) -> nn.Module:
-    """Return a run's network with the weights of its best epoch, in evaluation mode."""
-    config = read_config(folder)
-    network = config.network()
-    network.load_state_dict(load_checkpoint(Path(folder) / "network.pt"))
+    """Return a run's network with the weights of its best epoch, in evaluation mode.
+
+    Of a large network only the checkpoint has them.
+
+    Raises:
+        FileError: no weights, or damaged ones.
+    """
+    folder = Path(folder)
+    network, kept = read_config(folder).network(), folder / "network.pt"
+    if kept.exists():
+        weights = load_checkpoint(kept)
+    elif (folder / "checkpoint.pt").exists():
+        weights = load_checkpoint(folder / "checkpoint.pt")["run"]["best"]["model"]
+    else:
+        raise FileError(
+            f"{folder} has neither network.pt nor checkpoint.pt, so the weights are not at hand "
+            f"(version control holds those of small networks only). Run it again, or look where "
+            f"it was made."
+        )
+    network.load_state_dict(weights)
     return network.eval()
 
 

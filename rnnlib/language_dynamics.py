@@ -1,0 +1,175 @@
+"""What a run's language model does when it reads, and when it is left alone, in ``dynamics.json``.
+
+Section 6 of the paper sets two systems side by side: the network in training mode, driven by a
+text, and in inference mode, where it reads its own words. Here both are measured on the network of
+the best epoch, from the states in which stretches of the test text leave it.
+"""
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from rnnlib import language, results
+from rnnlib.adapters import from_module
+from rnnlib.corpus import Corpus, streams
+from rnnlib.files import read_json, write_json
+from rnnlib.language_model import LanguageModel
+from rnnlib.language_recorder import read_packed
+from rnnlib.language_regimes import spoken, written_cycle
+from rnnlib.lyapunov import LyapunovSpectrum, lyapunov_spectrum
+from rnnlib.random_loop import after_reading, drawn_texts, merging
+from rnnlib.word_attractors import word_attractors
+
+TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
+READERS = 5  # stretches of text to follow with a tangent vector
+BURN_IN = 200  # words before an exponent, or an entropy, is measured
+HELD = 0  # which of the recorded constant words closed loops of the table begin with
+
+
+def reading_exponent(model: LanguageModel, text: Tensor, steps: int) -> LyapunovSpectrum:
+    """Return the largest Lyapunov exponent of the network while it reads a text.
+
+    It is the rate at which two copies in different states approach each other (below 0) under
+    the same words: the network in training mode, but for dropout.
+
+    Args:
+        model: the network.
+        text: int64, shape ``(tokens,)``; `READERS` stretches of it are read side by side.
+        steps: how many words of each to average over, at least 10.
+
+    Returns:
+        Exponents and errors of shape ``(stretches, 1)``, in nats per word.
+
+    Raises:
+        ValueError: the stretches are shorter than `BURN_IN` and ``steps``.
+    """
+    reader = from_module(copy.deepcopy(model.layer).double())
+    words = streams(text, READERS)[: BURN_IN + steps]
+    inputs = model.embedding.weight.detach().double()[words]
+    start = inputs.new_zeros(READERS, reader.n_x)
+    return lyapunov_spectrum(reader, start, steps, k=1, burn_in=BURN_IN, inputs=inputs)
+
+
+def free_dynamics(
+    model: LanguageModel,
+    corpus: Corpus,
+    *,
+    texts: int = 100,
+    pairs: int = 20,
+    steps: int = 1000,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Measure a language model in training mode and in inference mode.
+
+    Args:
+        model: the network, in evaluation mode.
+        corpus: of its words; the test text is read.
+        texts: how many stretches of it to start closed loops from.
+        pairs: how many pairs of these to draw words with the same noise.
+        steps: how many words to read, and to write.
+        progress: whether to show a progress bar.
+
+    Returns:
+        A dictionary of plain numbers and texts::
+
+            steps               as given
+            exponent, spread    the largest Lyapunov exponent while reading, nats per word: the
+                                mean over stretches, and the standard deviation between them
+            texts               as given
+            cycles              the cycles of words that closed loops end in, the commonest first,
+                                as `rnnlib.word_attractors.WordAttractor`, but with the words
+                                themselves, and their number as ``period``
+            temperature         at which words were drawn
+            merging_time        how many words each pair wrote until they agreed for good, a list
+                                per temperature; None where they did not, see `Merging.time`
+                                in `rnnlib.random_loop`
+            entropy             of what is written at each temperature, nats per word
+
+    Raises:
+        ValueError: ``pairs`` needs more texts than there are, or the test text is too short.
+    """
+    if not 1 <= pairs <= texts // 2:
+        raise ValueError(f"pairs is {pairs}; {texts} texts make 1 to {texts // 2} pairs.")
+    with tqdm(total=4, desc="reading", disable=not progress, unit="part") as bar:
+        exponent = reading_exponent(model, corpus.test, steps).exponents.squeeze(-1)
+        bar.update()
+        bar.set_description("cycles of words")
+        start = after_reading(model, streams(corpus.test, texts))
+        found = word_attractors(model, start[:, -1].long(), start[:, :-1], steps)
+        bar.update()
+        bar.set_description("pairs under the same noise")
+        temperature = torch.tensor(TEMPERATURES, dtype=torch.float64)
+        both = start[: 2 * pairs].unflatten(0, (2, pairs)).transpose(0, 1)
+        together = merging(model, both, temperature, steps)
+        bar.update()
+        bar.set_description("drawn texts")
+        drawn = drawn_texts(model, start[:pairs], temperature, BURN_IN, burn_in=BURN_IN)
+        bar.update()
+    cycles = [
+        {**c._asdict(), "words": spoken(c.words, corpus.words), "period": len(c.words)}
+        for c in found
+    ]
+    return {
+        "steps": steps,
+        "exponent": exponent.mean().item(),
+        "spread": exponent.std().item(),
+        "texts": texts,
+        "cycles": cycles,
+        "temperature": list(TEMPERATURES),
+        "merging_time": [
+            [t if math.isfinite(t) else None for t in row] for row in together.time.tolist()
+        ],
+        "entropy": drawn.entropy.tolist(),
+    }
+
+
+def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, Any]:
+    """Write ``dynamics.json`` of a finished run of language modelling.
+
+    Its weights are in its checkpoint, which is not in version control, so this is done where
+    the run was made. Where the file is there already it is returned.
+
+    Args:
+        folder: of the run.
+        progress: whether to show a progress bar.
+
+    Returns:
+        What `free_dynamics` returns, and under ``written`` what was written in closed loop at
+        each recorded epoch: ``epoch``, ``cycle`` (from the first start, after the first of the
+        constant words; empty where there is none) and ``drawn`` (at temperature 1).
+
+    Raises:
+        ValueError: the run is of another experiment, or unfinished.
+        FileError: neither weights nor ``dynamics.json``.
+        WikitextError: the corpus is not at hand.
+    """
+    folder = Path(folder)
+    config = results.read_config(folder)
+    if config.name != "language":
+        raise ValueError(
+            f"folder {folder} holds a run of {config.name}; it must be one of language."
+        )
+    path = folder / "dynamics.json"
+    if path.exists():
+        return read_json(path)
+    if not results.is_done(folder):
+        raise ValueError(f"the run in {folder} has not ended; let it end first.")
+    network, corpus = results.read_network(folder), language.load(config.corpus)
+    found = free_dynamics(network, corpus, progress=progress)
+    samples = read_packed(folder)
+    found["written"] = [
+        {
+            "epoch": epoch,
+            "cycle": written_cycle(samples, k, HELD, 0, corpus.words),
+            "drawn": corpus.decode(torch.as_tensor(samples.drawn[k])),
+        }
+        for k, epoch in enumerate(samples.epochs.tolist())
+    ]
+    write_json(path, found)
+    results.seal(folder, path.name)
+    return found
