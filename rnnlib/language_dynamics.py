@@ -28,7 +28,7 @@ from rnnlib.word_attractors import word_attractors
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 READERS = 5  # stretches of text to follow with a tangent vector
 BURN_IN = 200  # words before an exponent, or an entropy, is measured
-HELD = 0  # which of the recorded constant words closed loops of the table begin with
+FIRST_WORD = 1  # of the recorded closed loops those that began with "the"
 
 
 def reading_exponent(model: LanguageModel, text: Tensor, steps: int) -> LyapunovSpectrum:
@@ -140,8 +140,8 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
 
     Returns:
         What `free_dynamics` returns, and under ``written`` what was written in closed loop at
-        each recorded epoch: ``epoch``, ``cycle`` (from the first start, after the first of the
-        constant words; empty where there is none) and ``drawn`` (at temperature 1).
+        each recorded epoch: ``epoch``, ``cycle`` (from the first start, after "the"; empty
+        where there is none) and ``drawn`` (at temperature 1).
 
     Raises:
         ValueError: the run is of another experiment, or unfinished.
@@ -165,7 +165,7 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
     found["written"] = [
         {
             "epoch": epoch,
-            "cycle": written_cycle(samples, k, HELD, 0, corpus.words),
+            "cycle": written_cycle(samples, k, FIRST_WORD, 0, corpus.words),
             "drawn": corpus.decode(torch.as_tensor(samples.drawn[k])),
         }
         for k, epoch in enumerate(samples.epochs.tolist())

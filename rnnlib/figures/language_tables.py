@@ -1,0 +1,116 @@
+"""Tables of stored runs of the language model."""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from IPython.display import HTML
+
+from rnnlib import results
+from rnnlib.figures.stored import summary
+from rnnlib.files import read_json
+from rnnlib.language_recorder import LanguageSamples
+from rnnlib.language_regimes import in_closed_loop, under_constant_word
+from rnnlib.models import LABELS
+
+SHOWN_WORDS = 30  # of a drawn text
+SHOWN_LETTERS = 200  # of a cycle
+
+
+def outcomes(runs: Mapping[str, Sequence[Path]], caption: str) -> HTML:
+    """Return how the training of each run ended: epochs, perplexities, hours.
+
+    Args:
+        runs: by model, the folders of its runs, finished or not.
+        caption: what the table says of itself.
+    """
+    rows = {}
+    for model, folders in runs.items():
+        for folder in folders:
+            history, test = results.read_history(folder), "unfinished"
+            if results.is_done(folder):
+                test = f"{read_json(folder / 'done.json')['best']['test_perplexity']:.1f}"
+            seconds = read_json(folder / "provenance.json")["seconds"]
+            rows[f"{LABELS[model]}, seed {results.read_config(folder).seed}"] = [
+                f"{len(history)}",
+                f"{history['valid_perplexity'].min():.1f}",
+                test,
+                f"{seconds / 3600:.1f}",
+            ]
+    return summary(rows, ["", "epochs", "best validation", "test", "hours"], caption)
+
+
+def last_regimes(
+    samples: Mapping[str, LanguageSamples], words: Sequence[str], caption: str
+) -> HTML:
+    """Return what is seen at the last sample, for each constant or first word.
+
+    Args:
+        samples: by model.
+        words: the words that were held.
+        caption: what the table says of itself.
+    """
+    rows = {
+        f"{LABELS[model]}, “{html.escape(word)}”": [
+            under_constant_word(s, k)[-1],
+            f"{s.exponent[-1, k].max():.4f}",
+            in_closed_loop(s, k)[-1],
+            f"{np.median(s.transient[-1, k]):.0f}",
+        ]
+        for model, s in samples.items()
+        for k, word in enumerate(words)
+    }
+    columns = ["", "constant word", "largest exponent", "closed loop", "words before"]
+    return summary(rows, columns, caption)
+
+
+def reading_and_writing(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
+    """Return the networks in training mode and in inference mode, side by side.
+
+    Args:
+        measured: by model, what `rnnlib.language_dynamics.free_dynamics` returns.
+        caption: what the table says of itself.
+    """
+    rows = {}
+    for model, found in measured.items():
+        cycles = found["cycles"]
+        share = sum(cycle["share"] for cycle in cycles)
+        rows[LABELS[model]] = [
+            f"{found['exponent']:.4f} ± {found['spread']:.4f}",
+            f"{len(cycles)}, of {share:.0%} of the texts",
+            f"{cycles[0]['share']:.0%}, period {cycles[0]['period']}" if cycles else "none",
+            *map(_merging, found["merging_time"]),
+        ]
+    hot = [f"T = {t:g}" for t in next(iter(measured.values()))["temperature"]]
+    return summary(rows, ["", "exponent, reading", "cycles, arg-max", "commonest", *hot], caption)
+
+
+def _merging(times: Sequence[float | None]) -> str:
+    """Return the median time of pairs, and the share of those that stay apart."""
+    times = np.array([np.inf if t is None else t for t in times])
+    parts = []
+    if np.isfinite(np.median(times)):
+        parts.append(f"{np.median(times):.0f} words")
+    if np.isinf(times).any():
+        parts.append(f"{np.isinf(times).mean():.0%} apart")
+    return ", ".join(parts)
+
+
+def written(found: Mapping[str, Any], caption: str) -> HTML:
+    """Return what a network wrote at some epochs, from the first recorded one to the last.
+
+    Args:
+        found: what `rnnlib.language_dynamics.analyse_language` returns.
+        caption: what the table says of itself.
+    """
+    texts = found["written"]
+    last = len(texts) - 1
+    rows = {}
+    for k in sorted({0, min(1, last), last // 10, last // 3, last}):
+        drawn = " ".join(texts[k]["drawn"].split()[:SHOWN_WORDS])
+        cycle = texts[k]["cycle"]
+        cycle = cycle if len(cycle) <= SHOWN_LETTERS else cycle[:SHOWN_LETTERS] + " …"
+        rows[f"{texts[k]['epoch']}"] = [html.escape(cycle) or "none", html.escape(drawn)]
+    return summary(rows, ["epoch", "cycle, from “the”", "drawn, T = 1"], caption)

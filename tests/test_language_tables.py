@@ -1,0 +1,71 @@
+"""What the tables of stored language models say, from runs and numbers that are known."""
+
+import pytest
+
+from rnnlib import results, runner
+from rnnlib.experiments import configure
+from rnnlib.figures.language_tables import last_regimes, outcomes, reading_and_writing, written
+from rnnlib.files import write_json
+from rnnlib.language_recorder import read_packed
+
+CYCLE = {"words": "the end", "period": 2, "share": 0.25}
+MEASURED = {
+    "exponent": -0.0123,
+    "spread": 0.0045,
+    "cycles": [CYCLE, CYCLE | {"share": 0.125}],
+    "temperature": [0.0, 1.0],
+    "merging_time": [[3.0, None, None], [4.0, 8.0, 10.0]],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    config = configure(
+        "language", "quick", epochs=2, n_hidden=6, record_burn_in=20, record_states=2
+    )
+    (made,) = runner.run(config, tmp_path_factory.mktemp("store"), progress=False)
+    return made
+
+
+def test_a_run_has_its_test_perplexity_once_it_has_ended(folder):
+    done = results.read_json(folder / "done.json")
+    table = outcomes({"lstm": [folder]}, "Outcomes.").data
+    assert "LSTM, seed 0" in table and "Outcomes." in table
+    assert f">{done['best']['test_perplexity']:.1f}<" in table and ">2<" in table
+    (folder / "done.json").unlink()
+    assert ">unfinished<" in outcomes({"lstm": [folder]}, "").data
+    write_json(folder / "done.json", done)
+
+
+def test_a_row_says_what_is_seen_after_each_word(folder):
+    samples = read_packed(folder)
+    table = last_regimes({"gru": samples}, ("<eos>", "the", "sings", "harbour"), "").data
+    assert table.count("GRU, ") == 4 and "“&lt;eos&gt;”" in table
+    assert f">{samples.exponent[-1, 1].max():.4f}<" in table
+
+
+def test_pairs_that_stay_apart_are_told_from_those_that_merge():
+    table = reading_and_writing({"ornn": MEASURED}, "").data
+    assert "-0.0123 ± 0.0045" in table
+    assert ">2, of 38% of the texts<" in table and ">25%, period 2<" in table
+    assert ">67% apart<" in table  # the median pair does not merge
+    assert ">8 words<" in table  # all do
+    alone = reading_and_writing({"ornn": MEASURED | {"cycles": []}}, "").data
+    assert ">0, of 0% of the texts<" in alone and ">none<" in alone
+
+
+@pytest.mark.parametrize("samples", [1, 2, 30])
+def test_the_first_and_the_last_text_are_shown(samples):
+    texts = [
+        {"epoch": 10 * k, "cycle": f"w{k} <unk>", "drawn": f"d{k} " * 60} for k in range(samples)
+    ]
+    table = written({"written": texts}, "").data
+    for k in (0, samples - 1):
+        assert f"w{k} &lt;unk&gt;" in table and f">{10 * k}<" in table
+    assert table.count("d0") == 30
+
+
+def test_a_long_cycle_is_cut_and_none_is_said():
+    texts = [{"epoch": 0, "cycle": "x" * 300, "drawn": ""}, {"epoch": 1, "cycle": "", "drawn": ""}]
+    table = written({"written": texts}, "").data
+    assert "x" * 200 + " …" in table and "x" * 201 not in table and ">none<" in table
