@@ -77,6 +77,16 @@ def test_an_impossible_word_has_a_finite_loss():
     assert loss.item() == 500.0
 
 
+def test_probabilities_that_underflow_leave_the_gradient_as_it_is():
+    """Hypothesis: what is cut off is below 1e-34, beside gradients of order one."""
+    (h, weight, bias), targets = decoder()
+    parts = [(40 * h).detach().requires_grad_(), weight, bias]
+    assert linear(*parts).log_softmax(1).min() < 2 * module.LEAST
+    ours = loss_and_gradients(rounded_cross_entropy, parts, targets)[1][1]
+    known = loss_and_gradients(exact, parts, targets)[1][1]
+    assert (ours - known).norm() < 0.1 * known.norm()  # the logits themselves err by 1 or so
+
+
 def test_nan_is_passed_on():
     (h, weight, bias), targets = decoder()
     with torch.no_grad():

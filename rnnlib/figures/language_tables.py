@@ -29,15 +29,15 @@ def outcomes(runs: Mapping[str, Sequence[Path]], caption: str) -> HTML:
     rows = {}
     for model, folders in runs.items():
         for folder in folders:
-            history, test = results.read_history(folder), "unfinished"
+            history, test, hours = results.read_history(folder), "unfinished", ""
             if results.is_done(folder):
                 test = f"{read_json(folder / 'done.json')['best']['test_perplexity']:.1f}"
-            seconds = read_json(folder / "provenance.json")["seconds"]
+                hours = f"{read_json(folder / 'provenance.json')['seconds'] / 3600:.1f}"
             rows[f"{LABELS[model]}, seed {results.read_config(folder).seed}"] = [
                 f"{len(history)}",
                 f"{history['valid_perplexity'].min():.1f}",
                 test,
-                f"{seconds / 3600:.1f}",
+                hours,
             ]
     return summary(rows, ["", "epochs", "best validation", "test", "hours"], caption)
 
