@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "point, the Lyapunov exponents, amplitude and frequency at each snapshot, and the "
         "crossings of the unit circle; it can be stopped and started again, also while a run is on "
         "its way. Language: the exponent while reading, the cycles of words, and how long pairs "
-        "under the same noise stay apart; the run must have ended.",
+        "under the same noise stay apart.",
     )
     analysis.add_argument("folders", nargs="+", metavar="folder", help="of a run, see `list`")
     analysis.add_argument(

@@ -7,6 +7,7 @@ the best epoch, from the states in which stretches of the test text leave it.
 
 import copy
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rnnlib import language, results
-from rnnlib.adapters import from_module
+from rnnlib.adapters import flatten_state, from_module
 from rnnlib.corpus import Corpus, streams
 from rnnlib.files import read_json, write_json
 from rnnlib.language_model import LanguageModel
@@ -27,6 +28,7 @@ from rnnlib.word_attractors import word_attractors
 
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 READERS = 5  # stretches of text to follow with a tangent vector
+COUNTS = (1, 10, 100, 1000, 10_000)
 BURN_IN = 200  # words before an exponent, or an entropy, is measured
 FIRST_WORD = 1  # of the recorded closed loops those that began with "the"
 
@@ -55,6 +57,34 @@ def reading_exponent(model: LanguageModel, text: Tensor, steps: int) -> Lyapunov
     return lyapunov_spectrum(reader, start, steps, k=1, burn_in=BURN_IN, inputs=inputs)
 
 
+@torch.no_grad()
+def reading_sizes(model: LanguageModel, text: Tensor, counts: Sequence[int]) -> Tensor:
+    """Return how long the state vector is after reading so many words, from the zero state.
+
+    What a network does not forget adds up: where nothing fades, the state grows with the text.
+
+    Args:
+        model: the network, in evaluation mode.
+        text: int64, shape ``(tokens,)``; `READERS` stretches of it are read side by side.
+        counts: numbers of words, increasing.
+
+    Returns:
+        The Euclidean norm, mean over the stretches, shape ``(counts,)``.
+
+    Raises:
+        ValueError: the stretches are shorter than the last count.
+    """
+    words = streams(text, READERS)
+    if counts[-1] > len(words):
+        raise ValueError(f"counts ends with {counts[-1]}; the stretches have {len(words)} words.")
+    state, read, sizes = None, 0, []
+    for count in counts:
+        _, state = model.states(words[read:count], state)
+        sizes.append(flatten_state(state).norm(dim=-1).mean())
+        read = count
+    return torch.stack(sizes)
+
+
 def free_dynamics(
     model: LanguageModel,
     corpus: Corpus,
@@ -78,6 +108,8 @@ def free_dynamics(
         A dictionary of plain numbers and texts::
 
             steps               as given
+            read, size          the length of the state after reading so many words, see
+                                `reading_sizes`
             exponent, spread    the largest Lyapunov exponent while reading, nats per word: the
                                 mean over stretches, and the standard deviation between them
             texts               as given
@@ -97,6 +129,8 @@ def free_dynamics(
         raise ValueError(f"pairs is {pairs}; {texts} texts make 1 to {texts // 2} pairs.")
     with tqdm(total=4, desc="reading", disable=not progress, unit="part") as bar:
         exponent = reading_exponent(model, corpus.test, steps).exponents.squeeze(-1)
+        read = [count for count in COUNTS if count <= len(corpus.test) // READERS]
+        size = reading_sizes(model, corpus.test, read)
         bar.update()
         bar.set_description("cycles of words")
         start = after_reading(model, streams(corpus.test, texts))
@@ -116,6 +150,8 @@ def free_dynamics(
     ]
     return {
         "steps": steps,
+        "read": read,
+        "size": size.tolist(),
         "exponent": exponent.mean().item(),
         "spread": exponent.std().item(),
         "texts": texts,
@@ -129,23 +165,24 @@ def free_dynamics(
 
 
 def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, Any]:
-    """Write ``dynamics.json`` of a finished run of language modelling.
+    """Write ``dynamics.json`` of a run of language modelling, from its weights at the best epoch.
 
-    Its weights are in its checkpoint, which is not in version control, so this is done where
-    the run was made. Where the file is there already it is returned.
+    They are in its checkpoint, which is not in version control, so this is done where the run was
+    made. It can be called while the run is on its way, and again later; what is up to date is
+    returned as it is.
 
     Args:
         folder: of the run.
         progress: whether to show a progress bar.
 
     Returns:
-        What `free_dynamics` returns, and under ``written`` what was written in closed loop at
-        each recorded epoch: ``epoch``, ``cycle`` (from the first start, after "the"; empty
-        where there is none) and ``drawn`` (at temperature 1).
+        What `free_dynamics` returns; ``epochs``, how many the run had done; and under ``written``
+        what was written in closed loop at each recorded epoch: ``epoch``, ``cycle`` (from the first
+        start, after "the"; empty where there is none) and ``drawn`` (at temperature 1).
 
     Raises:
-        ValueError: the run is of another experiment, or unfinished.
-        FileError: neither weights nor ``dynamics.json``.
+        ValueError: the run is of another experiment.
+        FileError: no weights, or no epoch done yet.
         WikitextError: the corpus is not at hand.
     """
     folder = Path(folder)
@@ -154,14 +191,12 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
         raise ValueError(
             f"folder {folder} holds a run of {config.name}; it must be one of language."
         )
-    path = folder / "dynamics.json"
-    if path.exists():
-        return read_json(path)
-    if not results.is_done(folder):
-        raise ValueError(f"the run in {folder} has not ended; let it end first.")
+    path, epochs = folder / "dynamics.json", len(results.read_history(folder))
+    if path.exists() and (found := read_json(path))["epochs"] == epochs:
+        return found
     network, corpus = results.read_network(folder), language.load(config.corpus)
-    found = free_dynamics(network, corpus, progress=progress)
     samples = read_packed(folder)
+    found = {"epochs": epochs, **free_dynamics(network, corpus, progress=progress)}
     found["written"] = [
         {
             "epoch": epoch,
@@ -171,5 +206,6 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
         for k, epoch in enumerate(samples.epochs.tolist())
     ]
     write_json(path, found)
-    results.seal(folder, path.name)
+    if results.is_done(folder):
+        results.seal(folder, path.name)
     return found

@@ -11,13 +11,14 @@ from rnnlib.__main__ import main
 from rnnlib.certificates import certify
 from rnnlib.corpus import EOS
 from rnnlib.experiments import configure
-from rnnlib.files import FileError
+from rnnlib.files import FileError, write_json
 from rnnlib.hidden_markov_language import three_places
 from rnnlib.language_dynamics import (
     TEMPERATURES,
     analyse_language,
     free_dynamics,
     reading_exponent,
+    reading_sizes,
 )
 from rnnlib.language_model import LanguageModel
 
@@ -60,6 +61,32 @@ def test_a_certified_network_forgets_what_it_read_at_least_as_fast_as_its_certif
     constant = certify(network.layer, network.input_bound).constant
     assert constant < 1
     assert reading_exponent(network, language.test, 150).exponents.max() <= math.log(constant)
+
+
+def test_what_an_orthogonal_network_does_not_forget_adds_up(language):
+    """Hypothesis: under one input and without a threshold the state grows by it at each word."""
+    network = silent("ornn")
+    with torch.no_grad():
+        network.layer.base.copy_(torch.eye(4))  # with the skew part at 0 the recurrent matrix
+        network.layer.bias.zero_()
+        network.embedding.weight.fill_(1.0)
+        network.layer.weight_ih.zero_()[0, 0] = 0.5
+    sizes = reading_sizes(network, language.test, [1, 2, 10, 500])
+    torch.testing.assert_close(sizes, torch.tensor([0.5, 1.0, 5.0, 250.0]))
+    with pytest.raises(ValueError, match="counts ends with 801; the stretches have 800 words"):
+        reading_sizes(network, language.test, [10, 801])
+
+
+def test_the_state_of_an_lstm_keeps_its_size(language):
+    """Hypothesis: with forget gates of one half the state rests, however long the text."""
+    network = silent("lstm")
+    with torch.no_grad():
+        for p in network.layer.parameters():
+            p.zero_()
+        network.layer.bias_ih_l0[8:12] = 50.0  # candidates at 1; all gates at 1/2, so c = 1
+    sizes = reading_sizes(network, language.test, [100, 800])
+    h = 0.5 * math.tanh(1)
+    torch.testing.assert_close(sizes, torch.full((2,), 2 * math.hypot(1, h)))
 
 
 def test_a_network_without_a_preference_has_every_word_at_any_temperature(language):
@@ -127,6 +154,18 @@ def test_a_run_is_analysed_from_the_command_line_once(trained, tmp_path, capsys)
     assert analyse_language(folder) == found
 
 
+def test_a_run_on_its_way_is_analysed_and_again_when_it_has_gone_on(trained, tmp_path):
+    folder = copy_of(trained, tmp_path)
+    mark = (folder / "done.json").read_text()
+    (folder / "done.json").unlink()
+    found = analyse_language(folder)
+    assert found["epochs"] == 1 and not (folder / "done.json").exists()
+    (folder / "done.json").write_text(mark)
+    write_json(folder / "dynamics.json", found | {"epochs": 0})
+    assert analyse_language(folder) == found
+    results.check(folder)
+
+
 def test_the_weights_of_a_large_network_are_those_of_its_checkpoint(trained, tmp_path):
     folder = copy_of(trained, tmp_path)
     kept = results.read_network(folder).state_dict()
@@ -142,8 +181,8 @@ def test_the_weights_of_a_large_network_are_those_of_its_checkpoint(trained, tmp
 
 def test_what_cannot_be_analysed_says_why(trained, tmp_path, capsys):
     folder = copy_of(trained, tmp_path)
-    (folder / "done.json").unlink()
-    with pytest.raises(ValueError, match="has not ended"):
+    (folder / "history.csv").unlink()
+    with pytest.raises(FileError, match="history.csv cannot be read"):
         analyse_language(folder)
     sine = configure("sine", "quick", epochs=1, n_hidden=4, n_sequences=2, length=20)
     (other,) = runner.run(sine, tmp_path / "store", progress=False)

@@ -4,12 +4,14 @@ import pytest
 
 from rnnlib import results, runner
 from rnnlib.experiments import configure
-from rnnlib.figures.language_tables import last_regimes, outcomes, reading_and_writing, written
+from rnnlib.figures.language_tables import last_regimes, outcomes, reading, writing, written
 from rnnlib.files import write_json
 from rnnlib.language_recorder import read_packed
 
 CYCLE = {"words": "the end", "period": 2, "share": 0.25}
 MEASURED = {
+    "read": [1, 1000],
+    "size": [0.51234, 1234.5],
     "exponent": -0.0123,
     "spread": 0.0045,
     "cycles": [CYCLE, CYCLE | {"share": 0.125}],
@@ -44,13 +46,19 @@ def test_a_row_says_what_is_seen_after_each_word(folder):
     assert f">{samples.exponent[-1, 1].max():.4f}<" in table
 
 
+def test_the_size_of_a_state_stands_below_the_number_of_words():
+    table = reading({"ornn": MEASURED}, "").data
+    assert ">-0.0123 ± 0.0045<" in table
+    for text in ("state after 1 word", "state after 1,000 words", "0.5", "1234.5"):
+        assert f">{text}<" in table
+
+
 def test_pairs_that_stay_apart_are_told_from_those_that_merge():
-    table = reading_and_writing({"ornn": MEASURED}, "").data
-    assert "-0.0123 ± 0.0045" in table
+    table = writing({"ornn": MEASURED}, "").data
     assert ">2, of 38% of the texts<" in table and ">25%, period 2<" in table
     assert ">67% apart<" in table  # the median pair does not merge
     assert ">8 words<" in table  # all do
-    alone = reading_and_writing({"ornn": MEASURED | {"cycles": []}}, "").data
+    alone = writing({"ornn": MEASURED | {"cycles": []}}, "").data
     assert ">0, of 0% of the texts<" in alone and ">none<" in alone
 
 

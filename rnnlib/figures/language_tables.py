@@ -66,25 +66,43 @@ def last_regimes(
     return summary(rows, columns, caption)
 
 
-def reading_and_writing(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
-    """Return the networks in training mode and in inference mode, side by side.
+def reading(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
+    """Return the networks in training mode: do they forget, and what becomes of their states?
 
     Args:
         measured: by model, what `rnnlib.language_dynamics.free_dynamics` returns.
         caption: what the table says of itself.
+    """
+    rows = {
+        LABELS[model]: [
+            f"{found['exponent']:.4f} ± {found['spread']:.4f}",
+            *(f"{size:.1f}" for size in found["size"]),
+        ]
+        for model, found in measured.items()
+    }
+    counts = next(iter(measured.values()))["read"]
+    words = [f"state after {n:,} word{'s' * (n > 1)}" for n in counts]
+    return summary(rows, ["", "largest exponent", *words], caption)
+
+
+def writing(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
+    """Return the networks in inference mode: their cycles, and their memory at each temperature.
+
+    Args:
+        measured: as in `reading`.
+        caption: as there.
     """
     rows = {}
     for model, found in measured.items():
         cycles = found["cycles"]
         share = sum(cycle["share"] for cycle in cycles)
         rows[LABELS[model]] = [
-            f"{found['exponent']:.4f} ± {found['spread']:.4f}",
             f"{len(cycles)}, of {share:.0%} of the texts",
             f"{cycles[0]['share']:.0%}, period {cycles[0]['period']}" if cycles else "none",
             *map(_merging, found["merging_time"]),
         ]
     hot = [f"T = {t:g}" for t in next(iter(measured.values()))["temperature"]]
-    return summary(rows, ["", "exponent, reading", "cycles, arg-max", "commonest", *hot], caption)
+    return summary(rows, ["", "cycles, arg-max", "commonest", *hot], caption)
 
 
 def _merging(times: Sequence[float | None]) -> str:
