@@ -1,5 +1,6 @@
 """What the tables of stored language models say, from runs and numbers that are known."""
 
+import numpy as np
 import pytest
 
 from rnnlib import results, runner
@@ -44,6 +45,16 @@ def test_a_row_says_what_is_seen_after_each_word(folder):
     table = last_regimes({"gru": samples}, ("<eos>", "the", "sings", "harbour"), "").data
     assert table.count("GRU, ") == 4 and "“&lt;eos&gt;”" in table
     assert f">{samples.exponent[-1, 1].max():.4f}<" in table
+    assert ">77<" in last_regimes({"gru": until(samples, 5, 77)}, ("the",), "").data
+    assert ">77<" not in last_regimes({"gru": until(samples, 0, 77)}, ("the",), "").data
+
+
+def until(samples, period, transient):
+    """Return samples in which every start has this cycle; a period of 0 is none."""
+    return samples._replace(
+        period=np.full_like(samples.period, period),
+        transient=np.full_like(samples.transient, transient),
+    )
 
 
 def test_the_size_of_a_state_stands_below_the_number_of_words():

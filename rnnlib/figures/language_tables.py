@@ -52,16 +52,16 @@ def last_regimes(
         words: the words that were held.
         caption: what the table says of itself.
     """
-    rows = {
-        f"{LABELS[model]}, “{html.escape(word)}”": [
-            under_constant_word(s, k)[-1],
-            f"{s.exponent[-1, k].max():.4f}",
-            in_closed_loop(s, k)[-1],
-            f"{np.median(s.transient[-1, k]):.0f}",
-        ]
-        for model, s in samples.items()
-        for k, word in enumerate(words)
-    }
+    rows = {}
+    for model, s in samples.items():
+        for k, word in enumerate(words):
+            before = np.median(np.where(s.period[-1, k], s.transient[-1, k], np.inf))
+            rows[f"{LABELS[model]}, “{html.escape(word)}”"] = [
+                under_constant_word(s, k)[-1],
+                f"{s.exponent[-1, k].max():.4f}",
+                in_closed_loop(s, k)[-1],
+                f"{before:.0f}" if np.isfinite(before) else "",
+            ]
     columns = ["", "constant word", "largest exponent", "closed loop", "words before"]
     return summary(rows, columns, caption)
 
