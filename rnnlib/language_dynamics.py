@@ -17,18 +17,22 @@ from tqdm.auto import tqdm
 
 from rnnlib import language, results
 from rnnlib.adapters import flatten_state, from_module
+from rnnlib.basins import UNDECIDED, basins
 from rnnlib.corpus import Corpus, streams
 from rnnlib.files import read_json, write_json
 from rnnlib.language_model import LanguageModel
-from rnnlib.language_recorder import read_packed
+from rnnlib.language_recorder import HELD, read_packed
 from rnnlib.language_regimes import spoken, written_cycle
 from rnnlib.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from rnnlib.random_loop import after_reading, drawn_texts, merging
+from rnnlib.sampled_orbits import recorded_starts
 from rnnlib.word_attractors import word_attractors
 
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 READERS = 5  # stretches of text to follow with a tangent vector
 COUNTS = (1, 10, 100, 1000, 10_000)
+RANDOM_STARTS = 5  # the paper's, beside the states after reading
+EXAMINED = 4  # steady states under a constant word that are looked at one by one
 BURN_IN = 200  # words before an exponent, or an entropy, is measured
 FIRST_WORD = 1  # of the recorded closed loops those that began with "the"
 
@@ -85,9 +89,33 @@ def reading_sizes(model: LanguageModel, text: Tensor, counts: Sequence[int]) -> 
     return torch.stack(sizes)
 
 
+def attractors_under(model: LanguageModel, word: int, starts: Tensor) -> dict[str, Any]:
+    """Return the attractors of the network under one word for ever, see `rnnlib.basins.basins`.
+
+    Args:
+        model: the network.
+        word: its number.
+        starts: states to start from, float64, shape ``(starts, n_x)``.
+
+    Returns:
+        ``attractors``, each with its ``kind``, largest ``exponent`` and ``share`` of the starts;
+        and ``undecided``, the share that had settled on none, as where they rest beside each other
+        and nothing attracts.
+    """
+    found = basins(model.hold(torch.tensor(word)), starts, max_attractors=EXAMINED)
+    each = zip(found.attractors, found.shares.tolist(), strict=True)
+    return {
+        "attractors": [
+            {"kind": a.describe(), "exponent": a.exponent, "share": share} for a, share in each
+        ],
+        "undecided": (found.labels == UNDECIDED).double().mean().item(),
+    }
+
+
 def free_dynamics(
     model: LanguageModel,
     corpus: Corpus,
+    held: Sequence[str],
     *,
     texts: int = 100,
     pairs: int = 20,
@@ -99,6 +127,7 @@ def free_dynamics(
     Args:
         model: the network, in evaluation mode.
         corpus: of its words; the test text is read.
+        held: the constant words.
         texts: how many stretches of it to start closed loops from.
         pairs: how many pairs of these to draw words with the same noise.
         steps: how many words to read, and to write.
@@ -112,6 +141,8 @@ def free_dynamics(
                                 `reading_sizes`
             exponent, spread    the largest Lyapunov exponent while reading, nats per word: the
                                 mean over stretches, and the standard deviation between them
+            constant            by held word, see `attractors_under`; from random states of standard
+                                deviation 100, as the paper has them, and from states after reading
             texts               as given
             cycles              the cycles of words that closed loops end in, the commonest first,
                                 as `rnnlib.word_attractors.WordAttractor`, but with the words
@@ -127,13 +158,18 @@ def free_dynamics(
     """
     if not 1 <= pairs <= texts // 2:
         raise ValueError(f"pairs is {pairs}; {texts} texts make 1 to {texts // 2} pairs.")
-    with tqdm(total=4, desc="reading", disable=not progress, unit="part") as bar:
+    with tqdm(total=5, desc="reading", disable=not progress, unit="part") as bar:
         exponent = reading_exponent(model, corpus.test, steps).exponents.squeeze(-1)
         read = [count for count in COUNTS if count <= len(corpus.test) // READERS]
         size = reading_sizes(model, corpus.test, read)
+        start = after_reading(model, streams(corpus.test, texts))
+        bar.update()
+        bar.set_description("constant words")
+        states = start[:pairs, :-1]
+        states = torch.cat([recorded_starts(RANDOM_STARTS, states.shape[1]), states])
+        constant = {word: attractors_under(model, corpus.index[word], states) for word in held}
         bar.update()
         bar.set_description("cycles of words")
-        start = after_reading(model, streams(corpus.test, texts))
         found = word_attractors(model, start[:, -1].long(), start[:, :-1], steps)
         bar.update()
         bar.set_description("pairs under the same noise")
@@ -154,6 +190,7 @@ def free_dynamics(
         "size": size.tolist(),
         "exponent": exponent.mean().item(),
         "spread": exponent.std().item(),
+        "constant": constant,
         "texts": texts,
         "cycles": cycles,
         "temperature": list(TEMPERATURES),
@@ -196,7 +233,10 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
         return found
     network, corpus = results.read_network(folder), language.load(config.corpus)
     samples = read_packed(folder)
-    found = {"epochs": epochs, **free_dynamics(network, corpus, progress=progress)}
+    found = {
+        "epochs": epochs,
+        **free_dynamics(network, corpus, HELD[config.corpus], progress=progress),
+    }
     found["written"] = [
         {
             "epoch": epoch,

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from rnnlib import results, runner
+from rnnlib import language_dynamics, results, runner
 from rnnlib.__main__ import main
 from rnnlib.certificates import certify
 from rnnlib.corpus import EOS
@@ -16,6 +16,7 @@ from rnnlib.hidden_markov_language import three_places
 from rnnlib.language_dynamics import (
     TEMPERATURES,
     analyse_language,
+    attractors_under,
     free_dynamics,
     reading_exponent,
     reading_sizes,
@@ -94,12 +95,37 @@ def test_a_network_without_a_preference_has_every_word_at_any_temperature(langua
     network = silent()
     with torch.no_grad():
         network.bias[0] = 1e-5  # so that arg-max has no tie
-    found = free_dynamics(network, language, texts=6, pairs=3, steps=60)
+    found = free_dynamics(network, language, ("the",), texts=6, pairs=3, steps=60)
     assert found["temperature"] == list(TEMPERATURES) and TEMPERATURES[0] == 0
     assert found["entropy"] == pytest.approx([0] + [math.log(33)] * (len(TEMPERATURES) - 1))
     assert found["merging_time"] == [[0.0] * 3] * len(TEMPERATURES)
     (cycle,) = found["cycles"]
     assert cycle["words"] == language.words[0] and cycle["period"] == 1 and cycle["share"] == 1
+
+
+def test_a_network_with_two_rests_under_every_word_has_two_attractors(language):
+    """Hypothesis: x = tanh 2x has two stable points, with the multiplier 2 (1 - x^2) each."""
+    network = silent(n_hidden=1)
+    with torch.no_grad():
+        network.layer.weight_hh_l0.fill_(2.0)
+        network.layer.bias_ih_l0.zero_()
+        network.layer.bias_hh_l0.zero_()
+    starts = torch.tensor([[5.0], [3.0], [0.2], [-4.0]], dtype=torch.float64)
+    found = attractors_under(network, 7, starts)
+    assert [a["share"] for a in found["attractors"]] == [0.75, 0.25] and found["undecided"] == 0
+    x = 0.9575040240772687
+    for a in found["attractors"]:
+        assert a["kind"] == "fixed point"
+        assert a["exponent"] == pytest.approx(math.log(2 * (1 - x**2)), rel=1e-3)
+
+
+def test_where_every_state_rests_nothing_attracts(language):
+    network = silent("ornn")
+    with torch.no_grad():
+        network.layer.base.copy_(torch.eye(4))
+        network.layer.bias.zero_()
+    found = attractors_under(network, 0, torch.randn(6, 4, dtype=torch.float64))
+    assert found == {"attractors": [], "undecided": 1.0}
 
 
 def test_copies_that_differ_for_ever_have_no_time_of_merging(language):
@@ -112,7 +138,7 @@ def test_copies_that_differ_for_ever_have_no_time_of_merging(language):
         network.layer.weight_ih_l0.copy_(torch.tensor([[1e6, 0.0], [0.0, 0.0]]))
         # the first two words drive the unit to the one side and the other, and read it
         network.embedding.weight[:2, 0] = torch.tensor([1.0, -1.0])
-    found = free_dynamics(network, language, texts=20, pairs=10, steps=40)
+    found = free_dynamics(network, language, ("the",), texts=20, pairs=10, steps=40)
     assert sorted(c["words"] for c in found["cycles"]) == sorted(language.words[:2])
     shares = {c["words"]: c["share"] for c in found["cycles"]}
     assert sum(shares.values()) == 1
@@ -123,7 +149,7 @@ def test_copies_that_differ_for_ever_have_no_time_of_merging(language):
 @pytest.mark.parametrize("pairs", [0, 4])
 def test_pairs_need_texts(language, pairs):
     with pytest.raises(ValueError, match=f"pairs is {pairs}; 6 texts make 1 to 3 pairs"):
-        free_dynamics(silent(), language, texts=6, pairs=pairs)
+        free_dynamics(silent(), language, (), texts=6, pairs=pairs)
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +174,17 @@ def test_a_run_is_analysed_from_the_command_line_once(trained, tmp_path, capsys)
     assert [w["epoch"] for w in found["written"]] == [0, 1]
     assert all(len(w["drawn"].split()) == 60 for w in found["written"])
     assert EOS in found["written"][1]["drawn"]
+    assert list(found["constant"]) == ["<eos>", "the", "sings", "harbour"]
     assert 0 < sum(c["share"] for c in found["cycles"]) <= 1
     for name in ("network.pt", "checkpoint.pt"):
         (folder / name).unlink()
     assert analyse_language(folder) == found
 
 
-def test_a_run_on_its_way_is_analysed_and_again_when_it_has_gone_on(trained, tmp_path):
+def test_a_run_on_its_way_is_analysed_and_again_when_it_has_gone_on(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(language_dynamics, "HELD", {"synthetic": ()})  # which takes the longest
     folder = copy_of(trained, tmp_path)
     mark = (folder / "done.json").read_text()
     (folder / "done.json").unlink()

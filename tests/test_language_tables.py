@@ -5,7 +5,14 @@ import pytest
 
 from rnnlib import results, runner
 from rnnlib.experiments import configure
-from rnnlib.figures.language_tables import last_regimes, outcomes, reading, writing, written
+from rnnlib.figures.language_tables import (
+    last_regimes,
+    outcomes,
+    reading,
+    resting,
+    writing,
+    written,
+)
 from rnnlib.files import write_json
 from rnnlib.language_recorder import read_packed
 
@@ -15,6 +22,13 @@ MEASURED = {
     "size": [0.51234, 1234.5],
     "exponent": -0.0123,
     "spread": 0.0045,
+    "constant": {
+        "<eos>": {
+            "attractors": [{"kind": "fixed point", "exponent": -0.25, "share": 0.9}],
+            "undecided": 0.1,
+        },
+        "the": {"attractors": [], "undecided": 1.0},
+    },
     "cycles": [CYCLE, CYCLE | {"share": 0.125}],
     "temperature": [0.0, 1.0],
     "merging_time": [[3.0, None, None], [4.0, 8.0, 10.0]],
@@ -62,6 +76,13 @@ def test_the_size_of_a_state_stands_below_the_number_of_words():
     assert ">-0.0123 ± 0.0045<" in table
     for text in ("state after 1 word", "state after 1,000 words", "0.5", "1234.5"):
         assert f">{text}<" in table
+
+
+def test_starts_that_end_on_no_attractor_are_said():
+    table = resting({"ornn": MEASURED}, "").data
+    assert ">oRNN, “&lt;eos&gt;”<" in table and ">-0.2500<" in table
+    assert ">fixed point, 90%<br>no attractor, 10%<" in table
+    assert ">no attractor, 100%<" in table
 
 
 def test_pairs_that_stay_apart_are_told_from_those_that_merge():

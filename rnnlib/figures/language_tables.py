@@ -85,6 +85,25 @@ def reading(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
     return summary(rows, ["", "largest exponent", *words], caption)
 
 
+def resting(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
+    """Return the attractors under each constant word, with their shares of the starts.
+
+    Args:
+        measured: as in `reading`.
+        caption: as there.
+    """
+    rows = {}
+    for model, found in measured.items():
+        for word, under in found["constant"].items():
+            cells = [f"{a['kind']}, {a['share']:.0%}" for a in under["attractors"]]
+            if under["undecided"]:
+                cells.append(f"no attractor, {under['undecided']:.0%}")
+            exponents = [f"{a['exponent']:.4f}" for a in under["attractors"]]
+            title = f"{LABELS[model]}, “{html.escape(word)}”"
+            rows[title] = ["<br>".join(cells), "<br>".join(exponents)]
+    return summary(rows, ["", "attractors", "largest exponent"], caption)
+
+
 def writing(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
     """Return the networks in inference mode: their cycles, and their memory at each temperature.
 
