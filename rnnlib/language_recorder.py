@@ -182,14 +182,15 @@ def pack_language_samples(folder: Path) -> None:
 
 
 def read_packed(folder: Path | str) -> LanguageSamples:
-    """Return a run's samples: packed if it has ended, else those so far.
+    """Return a run's samples: while it is on its way those so far, else the packed ones.
 
     Raises:
         FileError: there are none, or they cannot be read.
     """
-    path = Path(folder) / "orbits.npz"
-    if not path.exists():
-        return read_language_samples(Path(folder) / "orbits")
+    folder = Path(folder)
+    path, samples = folder / "orbits.npz", folder / "orbits"
+    if not path.exists() or (samples.exists() and not (folder / "done.json").exists()):
+        return read_language_samples(samples)
     try:
         with np.load(path, allow_pickle=False) as file:
             samples = LanguageSamples(**{name: file[name] for name in LanguageSamples._fields})

@@ -1,6 +1,7 @@
 """Language modelling as a task, and what is recorded of a network left alone."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -176,6 +177,12 @@ def test_a_run_of_the_language_experiment_is_stored_whole(tmp_path):
     assert found == folder
     assert results.read_json(folder / "done.json")["best"]["test_perplexity"] == pytest.approx(best)
     assert task.corpus.words[task.corpus.index[EOS]] == EOS
+
+    # of a run on its way the packed samples may be old
+    (folder / "done.json").unlink()
+    assert read_packed(folder).closed.tobytes() == exact.closed.tobytes()
+    shutil.rmtree(folder / "orbits")
+    assert read_packed(folder).closed.tobytes() == samples.closed.tobytes()
 
     (folder / "orbits.npz").write_bytes(b"not a zip file")
     with pytest.raises(FileError, match="orbits.npz cannot be read"):

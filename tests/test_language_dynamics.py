@@ -181,9 +181,7 @@ def test_a_run_is_analysed_from_the_command_line_once(trained, tmp_path, capsys)
     assert analyse_language(folder) == found
 
 
-def test_a_run_on_its_way_is_analysed_and_again_when_it_has_gone_on(
-    trained, tmp_path, monkeypatch
-):
+def test_a_run_on_its_way_is_analysed_and_again_when_it_has_gone_on(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(language_dynamics, "HELD", {"synthetic": ()})  # which takes the longest
     folder = copy_of(trained, tmp_path)
     mark = (folder / "done.json").read_text()
