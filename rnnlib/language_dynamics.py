@@ -32,6 +32,7 @@ TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 READERS = 5  # stretches of text to follow with a tangent vector
 COUNTS = (1, 10, 100, 1000, 10_000)
 RANDOM_STARTS = 5  # the paper's, beside the states after reading
+SETTLE = 1000  # words under a constant word; forget gates that are as good as open need them
 EXAMINED = 4  # steady states under a constant word that are looked at one by one
 BURN_IN = 200  # words before an exponent, or an entropy, is measured
 FIRST_WORD = 1  # of the recorded closed loops those that began with "the"
@@ -102,7 +103,8 @@ def attractors_under(model: LanguageModel, word: int, starts: Tensor) -> dict[st
         and ``undecided``, the share that had settled on none, as where they rest beside each other
         and nothing attracts.
     """
-    found = basins(model.hold(torch.tensor(word)), starts, max_attractors=EXAMINED)
+    system = model.hold(torch.tensor(word))
+    found = basins(system, starts, burn_in=SETTLE, rounds=4, max_attractors=EXAMINED)
     each = zip(found.attractors, found.shares.tolist(), strict=True)
     return {
         "attractors": [
@@ -151,6 +153,8 @@ def free_dynamics(
             merging_time        how many words each pair wrote until they agreed for good, a list
                                 per temperature; None where they did not, see `Merging.time`
                                 in `rnnlib.random_loop`
+            agreement           the share of equal words in the last quarter of the pairs' texts, at
+                                each temperature
             entropy             of what is written at each temperature, nats per word
 
     Raises:
@@ -197,6 +201,7 @@ def free_dynamics(
         "merging_time": [
             [t if math.isfinite(t) else None for t in row] for row in together.time.tolist()
         ],
+        "agreement": together.same[-(steps // 4) :].double().mean((0, 2)).tolist(),
         "entropy": drawn.entropy.tolist(),
     }
 

@@ -99,6 +99,7 @@ def test_a_network_without_a_preference_has_every_word_at_any_temperature(langua
     assert found["temperature"] == list(TEMPERATURES) and TEMPERATURES[0] == 0
     assert found["entropy"] == pytest.approx([0] + [math.log(33)] * (len(TEMPERATURES) - 1))
     assert found["merging_time"] == [[0.0] * 3] * len(TEMPERATURES)
+    assert found["agreement"] == [1.0] * len(TEMPERATURES)
     (cycle,) = found["cycles"]
     assert cycle["words"] == language.words[0] and cycle["period"] == 1 and cycle["share"] == 1
 
@@ -144,6 +145,7 @@ def test_copies_that_differ_for_ever_have_no_time_of_merging(language):
     assert sum(shares.values()) == 1
     apart = found["merging_time"][0].count(None)
     assert 0 < apart == 10 - found["merging_time"][0].count(0.0)
+    assert found["agreement"][0] == 1 - apart / 10
 
 
 @pytest.mark.parametrize("pairs", [0, 4])

@@ -31,6 +31,7 @@ MEASURED = {
     },
     "cycles": [CYCLE, CYCLE | {"share": 0.125}],
     "temperature": [0.0, 1.0],
+    "agreement": [0.375, 1.0],
     "merging_time": [[3.0, None, None], [4.0, 8.0, 10.0]],
 }
 
@@ -88,7 +89,7 @@ def test_starts_that_end_on_no_attractor_are_said():
 def test_pairs_that_stay_apart_are_told_from_those_that_merge():
     table = writing({"ornn": MEASURED}, "").data
     assert ">2, of 38% of the texts<" in table and ">25%, period 2<" in table
-    assert ">67% apart<" in table  # the median pair does not merge
+    assert ">67% apart (38% equal words)<" in table  # the median pair does not merge
     assert ">8 words<" in table  # all do
     alone = writing({"ornn": MEASURED | {"cycles": []}}, "").data
     assert ">0, of 0% of the texts<" in alone and ">none<" in alone

@@ -118,20 +118,20 @@ def writing(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
         rows[LABELS[model]] = [
             f"{len(cycles)}, of {share:.0%} of the texts",
             f"{cycles[0]['share']:.0%}, period {cycles[0]['period']}" if cycles else "none",
-            *map(_merging, found["merging_time"]),
+            *map(_merging, found["merging_time"], found["agreement"]),
         ]
     hot = [f"T = {t:g}" for t in next(iter(measured.values()))["temperature"]]
     return summary(rows, ["", "cycles, arg-max", "commonest", *hot], caption)
 
 
-def _merging(times: Sequence[float | None]) -> str:
-    """Return the median time of pairs, and the share of those that stay apart."""
+def _merging(times: Sequence[float | None], agreement: float) -> str:
+    """Return the median time of pairs, the share of those that stay apart, and of equal words."""
     times = np.array([np.inf if t is None else t for t in times])
     parts = []
     if np.isfinite(np.median(times)):
         parts.append(f"{np.median(times):.0f} words")
     if np.isinf(times).any():
-        parts.append(f"{np.isinf(times).mean():.0%} apart")
+        parts.append(f"{np.isinf(times).mean():.0%} apart ({agreement:.0%} equal words)")
     return ", ".join(parts)
 
 
