@@ -33,7 +33,7 @@ READERS = 5  # stretches of text to follow with a tangent vector
 COUNTS = (1, 10, 100, 1000, 10_000)
 RANDOM_STARTS = 5  # the paper's, beside the states after reading
 SETTLE = 1000  # words under a constant word; forget gates that are as good as open need them
-EXAMINED = 4  # steady states under a constant word that are looked at one by one
+EXAMINED = 16  # steady states under a constant word that are looked at one by one
 BURN_IN = 200  # words before an exponent, or an entropy, is measured
 FIRST_WORD = 1  # of the recorded closed loops those that began with "the"
 

@@ -79,11 +79,11 @@ def test_the_size_of_a_state_stands_below_the_number_of_words():
         assert f">{text}<" in table
 
 
-def test_starts_that_end_on_no_attractor_are_said():
+def test_starts_that_end_on_no_known_attractor_are_said():
     table = resting({"ornn": MEASURED}, "").data
     assert ">oRNN, “&lt;eos&gt;”<" in table and ">-0.2500<" in table
-    assert ">fixed point, 90%<br>no attractor, 10%<" in table
-    assert ">no attractor, 100%<" in table
+    assert ">fixed point, 90%<br>undecided, 10%<" in table
+    assert ">undecided, 100%<" in table
 
 
 def test_pairs_that_stay_apart_are_told_from_those_that_merge():

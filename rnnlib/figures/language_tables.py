@@ -97,7 +97,7 @@ def resting(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
         for word, under in found["constant"].items():
             cells = [f"{a['kind']}, {a['share']:.0%}" for a in under["attractors"]]
             if under["undecided"]:
-                cells.append(f"no attractor, {under['undecided']:.0%}")
+                cells.append(f"undecided, {under['undecided']:.0%}")
             exponents = [f"{a['exponent']:.4f}" for a in under["attractors"]]
             title = f"{LABELS[model]}, “{html.escape(word)}”"
             rows[title] = ["<br>".join(cells), "<br>".join(exponents)]
