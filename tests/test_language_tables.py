@@ -6,10 +6,10 @@ import pytest
 from rnnlib import results, runner
 from rnnlib.experiments import configure
 from rnnlib.figures.language_tables import (
+    constant_words,
     last_regimes,
     outcomes,
     reading,
-    resting,
     writing,
     written,
 )
@@ -80,7 +80,7 @@ def test_the_size_of_a_state_stands_below_the_number_of_words():
 
 
 def test_starts_that_end_on_no_known_attractor_are_said():
-    table = resting({"ornn": MEASURED}, "").data
+    table = constant_words({"ornn": MEASURED}, "").data
     assert ">oRNN, “&lt;eos&gt;”<" in table and ">-0.2500<" in table
     assert ">fixed point, 90%<br>undecided, 10%<" in table
     assert ">undecided, 100%<" in table

@@ -85,7 +85,7 @@ def reading(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
     return summary(rows, ["", "largest exponent", *words], caption)
 
 
-def resting(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
+def constant_words(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
     """Return the attractors under each constant word, with their shares of the starts.
 
     Args:
