@@ -136,26 +136,24 @@ def free_dynamics(
         progress: whether to show a progress bar.
 
     Returns:
-        A dictionary of plain numbers and texts::
+        A dictionary of plain numbers and texts:
 
-            steps               as given
-            read, size          the length of the state after reading so many words, see
-                                `reading_sizes`
-            exponent, spread    the largest Lyapunov exponent while reading, nats per word: the
-                                mean over stretches, and the standard deviation between them
-            constant            by held word, see `attractors_under`; from random states of standard
-                                deviation 100, as the paper has them, and from states after reading
-            texts               as given
-            cycles              the cycles of words that closed loops end in, the commonest first,
-                                as `rnnlib.word_attractors.WordAttractor`, but with the words
-                                themselves, and their number as ``period``
-            temperature         at which words were drawn
-            merging_time        how many words each pair wrote until they agreed for good, a list
-                                per temperature; None where they did not, see `Merging.time`
-                                in `rnnlib.random_loop`
-            agreement           the share of equal words in the last quarter of the pairs' texts, at
-                                each temperature
-            entropy             of what is written at each temperature, nats per word
+        - ``steps``, ``texts``: as given.
+        - ``read``, ``size``: the length of the state after reading so many words, see
+          `reading_sizes`.
+        - ``exponent``, ``spread``: the largest Lyapunov exponent while reading, nats per word: the
+          mean over stretches, and the standard deviation between them.
+        - ``constant``: by held word, see `attractors_under`; from random states of standard
+          deviation 100, as the paper has them, and from states after reading.
+        - ``cycles``: the cycles of words that closed loops end in, the commonest first, as
+          `rnnlib.word_attractors.WordAttractor`, but with the words themselves, and their number
+          as ``period``.
+        - ``temperature``: at which words were drawn.
+        - ``merging_time``: how many words each pair wrote until they agreed for good, a list per
+          temperature; None where they did not, see `Merging.time` in `rnnlib.random_loop`.
+        - ``agreement``: the share of equal words in the last quarter of the pairs' texts, at each
+          temperature.
+        - ``entropy``: of what is written at each temperature, nats per word.
 
     Raises:
         ValueError: ``pairs`` needs more texts than there are, or the test text is too short.
