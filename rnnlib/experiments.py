@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from rnnlib.corpus import EOS
-from rnnlib.language import N_WORDS, Language
+from rnnlib.language import N_WORDS, WINDOW_STARTS, Language
 from rnnlib.language_model import PRECISIONS, LanguageModel
 from rnnlib.language_recorder import HELD, SHOWN, LanguageRecorder, pack_language_samples
 from rnnlib.models import SequenceModel, check_model
@@ -31,9 +31,13 @@ PRESETS = ("quick", "middle", "full")
 DECAY = (500, 1000, 2000)  # epochs
 
 
-def setting(default, help: str):
-    """Declare a setting with its default and a line of help."""
-    return dataclasses.field(default=default, metadata={"help": help})
+def setting(default, help: str, *, added: bool = False):
+    """Declare a setting with its default and a line of help.
+
+    One that was ``added`` after runs had been stored does not change their hash: it is left out
+    of it while it has its default, which is what those runs had.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "added": added})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +103,11 @@ class Experiment:
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that any change of a setting changes."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
+        values = self.to_dict()
+        for field in dataclasses.fields(self):
+            if field.metadata["added"] and values[field.name] == field.default:
+                del values[field.name]
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def settings(self) -> Settings:
@@ -258,6 +266,9 @@ class LanguageExperiment(Experiment):
     batch_size: int = setting(100, "streams side by side")
     window: int = setting(80, "steps that gradients go back")
     precision: str = setting("float32", "of the decoder's products in training, or bfloat16")
+    window_start: str = setting(
+        "carried", "state in which a window begins: carried from the last one, or zero", added=True
+    )
     record_every: int = setting(1, "epochs between two samples of the free run")
     record_until: int = setting(300, "the last epoch to sample")
     record_states: int = setting(5, "random initial states per sample")
@@ -268,6 +279,7 @@ class LanguageExperiment(Experiment):
         super().__post_init__()
         _known("a corpus", self.corpus, N_WORDS)
         _known("a precision", self.precision, PRECISIONS)
+        _known("a window_start", self.window_start, WINDOW_STARTS)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1.")
 
@@ -278,7 +290,7 @@ class LanguageExperiment(Experiment):
         return dataclasses.replace(super().settings(), patience=self.patience)
 
     def task(self, device="cpu"):
-        return Language(self.corpus, self.batch_size, self.window, device)
+        return Language(self.corpus, self.batch_size, self.window, device, self.window_start)
 
     def network(self):
         with torch.random.fork_rng(devices=[]):

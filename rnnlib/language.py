@@ -12,6 +12,7 @@ from rnnlib.hidden_markov_language import three_places
 CORPORA = ("wikitext-2", "synthetic")
 N_WORDS = {"wikitext-2": 33278, "synthetic": 33}
 EVALUATION_STREAMS = 10
+WINDOW_STARTS = ("carried", "zero")
 
 
 def load(corpus: str) -> Corpus:
@@ -34,22 +35,31 @@ class Language:
     """Predict each next word of a corpus, by truncated backpropagation through time.
 
     The training text is cut into contiguous streams side by side; the state is carried from
-    window to window, and is zero when an epoch begins. The loss is the mean cross entropy.
+    window to window, and is zero when an epoch begins. Or it is zero whenever a window begins, in
+    training and in evaluation. The loss is the mean cross entropy.
 
     Args:
         corpus: a name in `CORPORA`.
         batch_size: how many streams to train on.
         window: how many steps gradients go back.
         device: where the data lie.
+        window_start: "carried" or "zero", the state in which a window begins.
 
     Raises:
-        ValueError, WikitextError: see `load`.
+        ValueError, WikitextError: see `load`; an unknown ``window_start``.
     """
 
-    carries_state, best = True, "valid_loss"
+    best = "valid_loss"
 
-    def __init__(self, corpus: str, batch_size: int, window: int, device="cpu"):
+    def __init__(
+        self, corpus: str, batch_size: int, window: int, device="cpu", window_start: str = "carried"
+    ):
+        if window_start not in WINDOW_STARTS:
+            raise ValueError(
+                f"window_start is {window_start!r}; it must be {' or '.join(WINDOW_STARTS)}."
+            )
         self.corpus, self.window = load(corpus), window
+        self.carries_state = window_start == "carried"
         self.checksums = dict(wikitext.SHA256) if corpus == "wikitext-2" else {}
         self.stream = streams(self.corpus.train, batch_size).to(device)
 
@@ -68,7 +78,8 @@ class Language:
         stream = streams(getattr(self.corpus, part), EVALUATION_STREAMS).to(self.stream.device)
         total, count, state = 0.0, 0, None
         for tokens, targets in windows(stream, self.window):
-            loss, state = model.loss(tokens, targets, state)
+            loss, last = model.loss(tokens, targets, state)
+            state = last if self.carries_state else None
             total, count = total + loss * targets.numel(), count + targets.numel()
         return float(total) / count
 

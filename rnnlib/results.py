@@ -78,8 +78,8 @@ def find(root: Path | str, experiment: str, finished: bool = True, **match) -> l
     """
     found = []
     for path in Path(root).glob(f"{experiment}/*/*/config.json"):
-        config = read_json(path)
-        matches = all(config.get(key) == _plain(value) for key, value in match.items())
+        config = read_config(path.parent).to_dict()
+        matches = all(_plain(config.get(key)) == _plain(value) for key, value in match.items())
         if matches and (is_done(path.parent) or not finished):
             found.append((config["model"], config["seed"], str(path.parent)))
     return [Path(folder) for _, _, folder in sorted(found)]

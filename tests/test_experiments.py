@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 import torch
 
+from rnnlib import results
 from rnnlib.experiments import EXPERIMENTS, configure, from_dict
+from rnnlib.files import write_json
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -16,6 +18,24 @@ def test_settings_survive_the_way_through_a_file(name):
         assert again == config and again.hash == config.hash
 
 
+def test_a_setting_added_later_renames_no_stored_run():
+    """Known answer: the folder of a run that was stored before ``window_start`` existed."""
+    config = configure("language", "middle", model="lstm", epochs=5)
+    assert config.window_start == "carried" and config.hash == "ddeadbccc693"
+
+
+def test_a_run_stored_without_a_later_setting_is_found_by_its_default(tmp_path):
+    config = configure("language", "middle")
+    values = config.to_dict()
+    del values["window_start"]
+    folder = results.folder_of(tmp_path, config)
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", values)
+    assert results.find_alike(tmp_path, config, finished=False) == [folder]
+    zero = dataclasses.replace(config, window_start="zero")
+    assert results.find_alike(tmp_path, zero, finished=False) == []
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_any_change_of_a_setting_changes_the_hash(name):
     config = configure(name, "full")
@@ -23,7 +43,7 @@ def test_any_change_of_a_setting_changes_the_hash(name):
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         other = {"model": "gru", "corpus": "synthetic", "decay_epochs": (1, 2), "dropout": 0.25}
-        other |= {"precision": "bfloat16"}
+        other |= {"precision": "bfloat16", "window_start": "zero"}
         other = other.get(field.name) or value + 1
         hashes.add(dataclasses.replace(config, **{field.name: other}).hash)
     assert len(hashes) == 1 + len(dataclasses.fields(config))

@@ -91,6 +91,33 @@ def test_every_token_but_the_first_of_a_stream_is_predicted_once():
     assert torch.equal(seen, task.stream[1:])
 
 
+class Counts(nn.Module):
+    """Stands in for a network: its state is the number of windows since it was zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias, self.seen = nn.Parameter(torch.zeros(1)), []
+
+    def loss(self, tokens, targets, state=None):
+        state = torch.zeros(()) if state is None else state
+        self.seen.append(int(state))
+        return self.bias.sum(), state + 1
+
+
+@pytest.mark.parametrize("window_start", ["carried", "zero"])
+def test_a_window_begins_in_the_state_that_is_asked_for(window_start):
+    """Known answer: windows counted by the state, zero when an epoch or an evaluation begins."""
+    task = Language("synthetic", 100, 100, window_start=window_start)
+    run = Run(task, Counts(), Settings(epochs=2, learning_rate=0.1))
+    train(run, progress=False)
+    n = len(list(task.batches()))
+    n_valid = (len(run.model.seen) - 2 * n) // 2
+    assert n > 5 and n_valid > 5
+    epoch = [*range(n), *range(n_valid)]
+    carried = window_start == "carried"
+    assert run.model.seen == [i if carried else 0 for i in 2 * epoch]
+
+
 def test_an_unknown_corpus_is_an_error():
     with pytest.raises(ValueError, match="corpus is 'wikitext'"):
         load("wikitext")
@@ -100,6 +127,10 @@ def test_an_unknown_corpus_is_an_error():
         configure("language", "quick", precision="bf16")
     with pytest.raises(ValueError, match="precision is 'half'"):
         LanguageModel("lstm", 33, 24, precision="half")
+    with pytest.raises(ValueError, match="window_start is 'reset'"):
+        Language("synthetic", 10, 20, window_start="reset")
+    with pytest.raises(ValueError, match="'zeros' is not a window_start.*Did you mean 'zero'"):
+        configure("language", "quick", window_start="zeros")
     with pytest.raises(ValueError, match="dropout is 1"):
         configure("language", "quick", dropout=1.0)
 
