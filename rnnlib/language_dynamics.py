@@ -146,8 +146,8 @@ def free_dynamics(
         - ``constant``: by held word, see `attractors_under`; from random states of standard
           deviation 100, as the paper has them, and from states after reading.
         - ``cycles``: the cycles of words that closed loops end in, the commonest first, as
-          `rnnlib.word_attractors.WordAttractor`, but with the words themselves, and their number
-          as ``period``.
+          `WordAttractor` in `rnnlib.word_attractors`, but with the words themselves, and their
+          number as ``period``.
         - ``temperature``: at which words were drawn.
         - ``merging_time``: how many words each pair wrote until they agreed for good, a list per
           temperature; None where they did not, see `Merging.time` in `rnnlib.random_loop`.
