@@ -120,7 +120,8 @@ def test_a_network_with_two_rests_under_every_word_has_two_attractors(language):
         assert a["exponent"] == pytest.approx(math.log(2 * (1 - x**2)), rel=1e-3)
 
 
-def test_where_every_state_rests_nothing_attracts(language):
+def test_where_every_state_rests_nothing_attracts(language, monkeypatch):
+    monkeypatch.setattr(language_dynamics, "SETTLE", 100)
     network = silent("ornn")
     with torch.no_grad():
         network.layer.base.copy_(torch.eye(4))
@@ -167,7 +168,9 @@ def copy_of(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / folder.name)
 
 
-def test_a_run_is_analysed_from_the_command_line_once(trained, tmp_path, capsys):
+def test_a_run_is_analysed_from_the_command_line_once(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(language_dynamics, "SETTLE", 50)  # which takes the longest
+    monkeypatch.setattr(language_dynamics, "EXAMINED", 2)
     folder = copy_of(trained, tmp_path)
     assert main(["analyse", str(folder), "--quiet"]) == 0
     assert capsys.readouterr().out == f"{folder / 'dynamics.json'}\n"

@@ -17,9 +17,10 @@ PAGES = sorted(
     for p in HTML.rglob("*.html")
     if "_static" not in p.parts and p.name != "index.html"
 )  # index.html only redirects
-each_page = pytest.mark.parametrize("name", PAGES)
-# The listings of the package's source are all alike.
-each_text = pytest.mark.parametrize("name", [p for p in PAGES if not p.startswith("_modules/")])
+TEXTS = [p for p in PAGES if not p.startswith("_modules/")]
+LISTINGS = [p for p in PAGES if p.startswith("_modules/rnnlib/")]
+# The listings of the package's source are all alike: one stands for them.
+LOOKED_AT = [*TEXTS, *LISTINGS[:1]]
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -115,8 +116,17 @@ def test_the_book_is_built():
     assert PAGES and (HTML / ".sources").exists(), "no finished build in _build/html: `make book`"
 
 
-@each_page
-@pytest.mark.parametrize("base", ["root", "sub-path", "file"])
+@pytest.fixture(scope="module", params=TEXTS)
+def text(context, bases, request):
+    """A page that a reader reads, loaded once for all that is asked of its looks."""
+    page = context.new_page()
+    page.goto(bases["root"] + request.param)
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+@pytest.mark.parametrize("base", ["sub-path", "file"])  # what works below a path works at the root
 def test_a_page_is_whole_and_asks_no_other_host(page, bases, base, name):
     found = complaints(page, bases[base])
     page.goto(bases[base] + name)
@@ -126,20 +136,19 @@ def test_a_page_is_whole_and_asks_no_other_host(page, bases, base, name):
     assert (HTML / name).parent.joinpath(icon).is_file()
 
 
-@each_text
-def test_a_page_fits_a_phone(page, bases, name):
-    page.set_viewport_size({"width": 360, "height": 740})
-    page.goto(bases["root"] + name)
-    assert page.evaluate("book.misfits(480)") == []
+def test_a_page_fits_a_phone(text):
+    size = text.viewport_size
+    text.set_viewport_size({"width": 360, "height": 740})
+    found = text.evaluate("book.misfits(480)")
+    text.set_viewport_size(size)
+    assert found == []
 
 
-@each_text
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_background(page, bases, scheme, name):
-    page.emulate_media(color_scheme=scheme)
-    page.goto(bases["root"] + name)
-    assert page.get_attribute("html", "data-theme") == scheme
-    assert page.evaluate("book.faint(4.5)") == []
+def test_text_stands_out_from_its_background(text, scheme):
+    text.emulate_media(color_scheme=scheme)
+    text.wait_for_selector(f"html[data-theme={scheme}]")
+    assert text.evaluate("book.faint(4.5)") == []
 
 
 def test_paper_shows_the_text_alone_in_light(page, bases):

@@ -9,6 +9,8 @@ import logging
 import re
 import shutil
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 from jupyter_cache import get_cache
 from jupyter_cache.executors import load_executor
 from sphinx.errors import ExtensionError
+from sphinx.util.display import status_iterator
 from sphinx.util.fileutil import copy_asset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,21 +57,32 @@ def configure(app, config):
     config.mathjax_path = f"mathjax/{BUNDLE}"
 
 
+def execute(cache, timeout, uri):
+    """Executes a chapter into the cache and returns its name."""
+    logger = logging.getLogger("execution")
+    executor = load_executor("local-serial", get_cache(cache), logger)
+    executor.run_and_cache(filter_uris=[uri], timeout=timeout)
+    return Path(uri).stem
+
+
 def execute_side_by_side(app, env, docnames):
     """Fills the cache with the chapters about to be read, a process per core.
 
-    One that fails here is executed again where it is read, and reported there.
+    One that fails here is executed again where it is read, and reported there. jupyter-cache's own
+    pool hands out two chapters at a time, and the last two, which are long, to one process.
     """
     if app.config.nb_execution_mode != "cache":
         return
     cache = get_cache(app.config.nb_execution_cache_path)
     paths = [env.doc2path(name) for name in sorted(docnames)]
     chapters = [cache.add_nb_to_project(path).uri for path in paths if path.endswith(".ipynb")]
-    logger = logging.getLogger("execution")
-    logger.setLevel(logging.INFO)  # a line for each chapter, as it begins and ends
-    load_executor("local-parallel", cache, logger).run_and_cache(
-        filter_uris=chapters, timeout=app.config.nb_execution_timeout
-    )
+    uris = [record.uri for record in cache.list_unexecuted(filter_uris=chapters)]
+    if uris:
+        config = app.config
+        job = partial(execute, config.nb_execution_cache_path, config.nb_execution_timeout)
+        with ProcessPoolExecutor() as pool:
+            names = pool.map(job, uris)
+            list(status_iterator(names, "executing chapters... ", "darkgreen", len(uris)))
 
 
 def copy_mathjax(app, exception):
