@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from rnnlib import language, results
 from rnnlib.adapters import flatten_state, from_module
 from rnnlib.basins import UNDECIDED, basins
+from rnnlib.context import loss_by_context
 from rnnlib.corpus import Corpus, streams
 from rnnlib.files import read_json, write_json
 from rnnlib.language_model import LanguageModel
@@ -31,6 +32,7 @@ from rnnlib.word_attractors import word_attractors
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 READERS = 5  # stretches of text to follow with a tangent vector
 COUNTS = (1, 10, 100, 1000, 10_000)
+CONTEXTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 RANDOM_STARTS = 5  # the paper's, beside the states after reading
 SETTLE = 1000  # words under a constant word; forget gates that are as good as open need them
 EXAMINED = 16  # steady states under a constant word that are looked at one by one
@@ -141,6 +143,8 @@ def free_dynamics(
         - ``steps``, ``texts``: as given.
         - ``read``, ``size``: the length of the state after reading so many words, see
           `reading_sizes`.
+        - ``context``, ``context_loss``: numbers of words read from the zero state, and the loss
+          after them, see `rnnlib.context.loss_by_context`.
         - ``exponent``, ``spread``: the largest Lyapunov exponent while reading, nats per word: the
           mean over stretches, and the standard deviation between them.
         - ``constant``: by held word, see `attractors_under`; from random states of standard
@@ -164,6 +168,8 @@ def free_dynamics(
         exponent = reading_exponent(model, corpus.test, steps).exponents.squeeze(-1)
         read = [count for count in COUNTS if count <= len(corpus.test) // READERS]
         size = reading_sizes(model, corpus.test, read)
+        context = [length for length in CONTEXTS if length <= len(corpus.test) // 4]
+        context_loss = loss_by_context(model, corpus.test, context)
         start = after_reading(model, streams(corpus.test, texts))
         bar.update()
         bar.set_description("constant words")
@@ -190,6 +196,8 @@ def free_dynamics(
         "steps": steps,
         "read": read,
         "size": size.tolist(),
+        "context": context,
+        "context_loss": context_loss.tolist(),
         "exponent": exponent.mean().item(),
         "spread": exponent.std().item(),
         "constant": constant,

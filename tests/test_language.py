@@ -13,6 +13,7 @@ from rnnlib.corpus import EOS
 from rnnlib.experiments import configure
 from rnnlib.files import FileError
 from rnnlib.hidden_markov_language import three_places
+from rnnlib.ideal_reader import IdealReader
 from rnnlib.language import Language, load
 from rnnlib.language_model import LanguageModel
 from rnnlib.language_recorder import (
@@ -25,25 +26,12 @@ from rnnlib.language_recorder import (
 from rnnlib.training import Run, Settings, train
 
 
-class Knows(nn.Module):
-    """Stands in for a network: it answers with the entropy of what it is shown."""
-
-    def __init__(self, language):
-        super().__init__()
-        self.language, self.bias = language, nn.Parameter(torch.zeros(1))
-
-    def loss(self, tokens, targets, state=None):
-        everything = torch.cat([tokens[:1], targets])
-        surprisal = [self.language.surprisal(column)[1:] for column in everything.T]
-        return torch.stack(surprisal).mean(), None
-
-
 def test_a_model_that_knows_the_language_reaches_its_entropy_rate():
     language = three_places()
     task = Language("synthetic", 10, 2000)
-    found = task.entropy(Knows(language), "valid")
+    found = task.entropy(IdealReader(language), "valid")
     assert found == pytest.approx(language.entropy_rate(), abs=0.03)
-    record = task.evaluate(Knows(language))
+    record = task.evaluate(IdealReader(language))
     assert record["valid_perplexity"] == pytest.approx(math.exp(record["valid_loss"]))
 
 

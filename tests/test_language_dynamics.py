@@ -3,6 +3,7 @@
 import math
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from rnnlib.experiments import configure
 from rnnlib.files import FileError, write_json
 from rnnlib.hidden_markov_language import three_places
 from rnnlib.language_dynamics import (
+    CONTEXTS,
     TEMPERATURES,
     analyse_language,
     attractors_under,
@@ -98,6 +100,8 @@ def test_a_network_without_a_preference_has_every_word_at_any_temperature(langua
     found = free_dynamics(network, language, ("the",), texts=6, pairs=3, steps=60)
     assert found["temperature"] == list(TEMPERATURES) and TEMPERATURES[0] == 0
     assert found["entropy"] == pytest.approx([0] + [math.log(33)] * (len(TEMPERATURES) - 1))
+    assert found["context"] == list(CONTEXTS)
+    assert np.allclose(found["context_loss"], math.log(33), atol=1e-5)
     assert found["merging_time"] == [[0.0] * 3] * len(TEMPERATURES)
     assert found["agreement"] == [1.0] * len(TEMPERATURES)
     (cycle,) = found["cycles"]

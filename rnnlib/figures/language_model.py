@@ -174,6 +174,42 @@ def settling(runs: Mapping[str, LanguageSamples]) -> Figure:
     return fig
 
 
+def context(measured: Mapping[str, tuple[Sequence[int], Tensor]]) -> Figure:
+    """Draw the perplexity on the same words after reading more and more of what came before.
+
+    The bars are one standard error of what differs between contexts; how hard the words are for
+    all of them alike is taken out first.
+
+    Args:
+        measured: by label, the numbers of words read and what `rnnlib.context.loss_by_context`
+            returns for them.
+    """
+    with book_style():
+        fig, ax = plt.subplots(figsize=(WIDTH, 0.8 * WIDTH))
+        styles = zip(PALETTE, MARKERS, strict=False)
+        for (label, (lengths, loss)), (colour, marker) in zip(
+            measured.items(), styles, strict=False
+        ):
+            mean = loss.mean(0)
+            error = (loss - loss.mean(1, keepdim=True)).std(0) / len(loss) ** 0.5
+            low, high = mean.exp() - (mean - error).exp(), (mean + error).exp() - mean.exp()
+            ax.errorbar(
+                lengths, mean.exp(), [low, high], marker=marker, ms=4.5, lw=1.5, capsize=2,
+                color=colour, label=label,
+            )  # fmt: skip
+        ax.set(xscale="log", yscale="log", ylabel="perplexity")
+        ax.set_xlabel("words read before, from the zero state")
+        low, high = ax.get_ylim()
+        if high < 10 * low:
+            ax.yaxis.set_major_locator(plt.MaxNLocator(6))
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(plt.FormatStrFormatter("%g"))
+            axis.set_minor_formatter(plt.NullFormatter())
+        fig.legend(loc="outside lower center", ncols=2)
+        plt.close(fig)
+    return fig
+
+
 def merging(temperature: Tensor, apart: Tensor, times: Mapping[str, Tensor], title: str) -> Figure:
     """Draw how long two copies with the same noise stay apart.
 
