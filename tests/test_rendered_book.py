@@ -121,6 +121,7 @@ def text(context, bases, request):
     """A page that a reader reads, loaded once for all that is asked of its looks."""
     page = context.new_page()
     page.goto(bases["root"] + request.param)
+    page.add_style_tag(content="* {transition: none !important}")  # colours change at once
     yield page
     page.close()
 
