@@ -50,12 +50,13 @@ bench: $(READY) ## measure the package's speed
 clean: ## remove the built book and the caches; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis
 
-# The stamp is written last, so that an install cut short starts again.
+# The stamp is written last, so that an install cut short starts again. Modules are compiled as they
+# are imported: compiling all that the packages hold would take two thirds of a minute.
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not one. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Installing requirements.txt into .venv; the first time takes minutes."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(PIP_ARGS) -r requirements.txt
+	$(BIN)/python -m pip install --no-compile $(PIP_ARGS) -r requirements.txt
 	$(BIN)/python -m pip install $(PIP_ARGS) --quiet --no-deps --editable .
 	@touch $@
