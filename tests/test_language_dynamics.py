@@ -80,6 +80,20 @@ def test_what_an_orthogonal_network_does_not_forget_adds_up(language):
         reading_sizes(network, language.test, [10, 801])
 
 
+def test_without_thresholds_words_that_come_independently_add_up_like_a_random_walk():
+    """Known answer: the mean square length after t words is t times that of one word's input."""
+    torch.manual_seed(0)
+    network = LanguageModel("ornn", 40, 300, dropout=0.0).eval()
+    with torch.no_grad():
+        network.layer.bias.zero_()
+        half = torch.randn(20, 300)
+        network.embedding.weight.copy_(torch.cat([half, -half]))  # of mean 0
+        step = network.embedding.weight @ network.layer.weight_ih.T
+    sizes = reading_sizes(network, torch.randint(40, (5000,)), [100, 1000])
+    expected = step.square().sum(1).mean().sqrt() * torch.tensor([100.0, 1000.0]).sqrt()
+    torch.testing.assert_close(sizes, expected, rtol=0.1, atol=0)
+
+
 def test_the_state_of_an_lstm_keeps_its_size(language):
     """Hypothesis: with forget gates of one half the state rests, however long the text."""
     network = silent("lstm")
