@@ -27,8 +27,8 @@ import torch
 
 import rnnlib
 from benchmarks.table import Row, table
-from rnnlib import chaotic_lstm
-from rnnlib.two_unit_lstm import LANES, _sigmoid, lyapunov_spectrum, sweep
+from rnnlib.systems import chaotic_lstm
+from rnnlib.systems.two_unit_kernel import LANES, _sigmoid, lyapunov_spectrum, sweep
 
 THETA = chaotic_lstm.THETA_TRUE.numpy()
 PLANE = np.stack([THETA, chaotic_lstm.theta_random().numpy()])

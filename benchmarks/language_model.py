@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.table import Row, medians, one_core, row, table
-from rnnlib import simulate, wikitext
-from rnnlib.corpus import streams, windows
-from rnnlib.fast_decoding import fast_closed_loop
-from rnnlib.language_model import LanguageModel
+from rnnlib import simulate
+from rnnlib.language.fast_decoding import fast_closed_loop
+from rnnlib.language.model import LanguageModel
+from rnnlib.tasks import wikitext
+from rnnlib.tasks.corpus import streams, windows
 
 WORDS, UNITS, STEPS = 33278, 800, 20
 SAME = 50  # steps for which the words are compared: the network is chaotic

@@ -17,8 +17,8 @@ from torch import nn
 
 from benchmarks.orthogonal_rnn import TIME, UNITS, Stepwise
 from benchmarks.table import Row, medians, one_core, row, table
-from rnnlib.models import SequenceModel
-from rnnlib.training import Run, Settings, _descend
+from rnnlib.training.loop import Run, Settings, _descend
+from rnnlib.training.models import SequenceModel
 
 SETTINGS = Settings(epochs=1, learning_rate=1e-3)
 REPLICAS = 4

@@ -4,24 +4,24 @@ A `System` is a one-step map over a flat state, equation (1) of the paper; every
 system and nothing else. Start with ``from_module(torch.nn.LSTM(...))``.
 """
 
-from rnnlib.adapters import flatten_state, from_module, from_step, lstm, unflatten_state
-from rnnlib.basins import basins
-from rnnlib.certificates import certify
-from rnnlib.contraction import lipschitz_lower_bound
-from rnnlib.cost import cost, cost_over, mean_squared_error, squared_error
-from rnnlib.entropy import entropy_along, knn_entropy
-from rnnlib.fixed_points import fixed_points
-from rnnlib.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
-from rnnlib.maps import from_function, henon, linear, logistic
-from rnnlib.orbit_recorder import OrbitRecorder
-from rnnlib.orbits import OrbitDiagram, orbit_diagram, simulate, trajectory
-from rnnlib.orthogonal_rnn import OrthogonalRNN, orthogonality_error
-from rnnlib.robustness import robustness
-from rnnlib.sensitivities import sensitivities
-from rnnlib.stable_lstm import project_certified_, project_published_
-from rnnlib.steady_state import SteadyState, steady_state
-from rnnlib.systems import System, closed_loop
-from rnnlib.tangent import jacobian, push_forward
+from rnnlib.dynamics.basins import basins
+from rnnlib.dynamics.entropy import entropy_along, knn_entropy
+from rnnlib.dynamics.fixed_points import fixed_points
+from rnnlib.dynamics.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
+from rnnlib.dynamics.orbits import OrbitDiagram, orbit_diagram, simulate, trajectory
+from rnnlib.dynamics.robustness import robustness
+from rnnlib.dynamics.steady_state import SteadyState, steady_state
+from rnnlib.memory.certificates import certify
+from rnnlib.memory.contraction import lipschitz_lower_bound
+from rnnlib.nn.orthogonal_rnn import OrthogonalRNN, orthogonality_error
+from rnnlib.nn.stable_lstm import project_certified_, project_published_
+from rnnlib.smoothness.cost import cost, cost_over, mean_squared_error, squared_error
+from rnnlib.smoothness.sensitivities import sensitivities
+from rnnlib.systems.adapters import flatten_state, from_module, from_step, lstm, unflatten_state
+from rnnlib.systems.derivatives import jacobian, push_forward
+from rnnlib.systems.known_maps import from_function, henon, linear, logistic
+from rnnlib.systems.system import System, closed_loop
+from rnnlib.training.recorders import OrbitRecorder
 
 __version__ = "0.1.0"
 

@@ -7,12 +7,12 @@ import sys
 import typing
 from pathlib import Path
 
-from rnnlib import results, runner
-from rnnlib.experiments import EXPERIMENTS, PRESETS, configure
 from rnnlib.files import FileError, read_json
-from rnnlib.language_dynamics import analyse_language
-from rnnlib.sine_dynamics import analyse
-from rnnlib.training import NonFiniteLoss
+from rnnlib.runs import runner, store
+from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, configure
+from rnnlib.runs.language_dynamics import analyse_language
+from rnnlib.runs.sine_dynamics import analyse
+from rnnlib.training.loop import NonFiniteLoss
 
 ROOTS = {"full": "results", "middle": "results", "quick": "_build/quick"}
 REPEATED = ("seed", "length", "model")  # these take several values: a run for each combination
@@ -115,7 +115,7 @@ def _analyse(options) -> None:
     if options.every < 1:
         raise ValueError(f"every is {options.every}; it must be at least 1.")
     for folder in map(Path, options.folders):
-        if results.read_config(folder).name == "language":
+        if store.read_config(folder).name == "language":
             analyse_language(folder, progress=not options.quiet)
             print(folder / "dynamics.json")
         else:
@@ -128,8 +128,8 @@ def _list(options) -> None:
     if not folders:
         print(f"No runs in {options.root}.")
     for folder in folders:
-        config = results.read_config(folder)
-        if results.is_done(folder):
+        config = store.read_config(folder)
+        if store.is_done(folder):
             best = read_json(folder / "done.json")["best"]
             state = "done, best " + ", ".join(
                 f"{key} {value:.4g}"
@@ -137,7 +137,7 @@ def _list(options) -> None:
                 if key in ("epoch", "mse", "valid_loss", "valid_accuracy")
             )
         elif (folder / "history.csv").exists():
-            state = f"{len(results.read_history(folder))} of {config.epochs} epochs"
+            state = f"{len(store.read_history(folder))} of {config.epochs} epochs"
         else:
             state = "not begun"
         changes = config.changes().items() - {("seed", config.seed)}

@@ -6,7 +6,11 @@ import torch
 from matplotlib.colors import ListedColormap
 from torch import Tensor
 
-from rnnlib.basins import Attractor, Basins
+from rnnlib.dynamics.basins import Attractor, Basins
+from rnnlib.dynamics.fixed_points import FixedPoints
+from rnnlib.dynamics.orbits import simulate
+from rnnlib.dynamics.robustness import Robustness
+from rnnlib.dynamics.steady_state import SteadyState
 from rnnlib.figures.style import (
     BLUE,
     GREEN,
@@ -21,11 +25,7 @@ from rnnlib.figures.style import (
     YELLOW,
     book_style,
 )
-from rnnlib.fixed_points import FixedPoints
-from rnnlib.orbits import simulate
-from rnnlib.robustness import Robustness
-from rnnlib.steady_state import SteadyState
-from rnnlib.systems import System
+from rnnlib.systems.system import System
 
 GROUND = ListedColormap(["#444444", "white", SKY, YELLOW, PINK, GREEN, ORANGE, PURPLE])  # from -2
 MARKS = {
@@ -46,7 +46,7 @@ def basin_plane(
     """Draw the basins over a plane of starts, with the attractors and, if given, all fixed points.
 
     Args:
-        result: from `rnnlib.basins.basins` over `rnnlib.basins.section`.
+        result: from `rnnlib.dynamics.basins.basins` over `rnnlib.dynamics.basins.section`.
         extent: that of the section.
         labels: of the horizontal and the vertical axis.
         axes: the components of the state that these show.
@@ -148,7 +148,7 @@ def return_times(results: dict[str, Robustness], direction: int = 0):
     """Draw the time until return against the size of the disturbance, one curve per label.
 
     Args:
-        results: from `rnnlib.robustness.robustness`.
+        results: from `rnnlib.dynamics.robustness.robustness`.
         direction: which of the directions to show.
     """
     with book_style():
@@ -168,7 +168,7 @@ def cycle_curve(attractor: Attractor, radius: float):
     """Draw an invariant circle beside the circle that the normal form predicts.
 
     Args:
-        attractor: from `rnnlib.basins.find_attractor`.
+        attractor: from `rnnlib.dynamics.basins.find_attractor`.
         radius: the predicted one.
     """
     angle = np.linspace(0, 2 * np.pi, 200)

@@ -21,10 +21,10 @@ from rnnlib.figures.style import (
     WIDTH,
     book_style,
 )
-from rnnlib.models import LABELS
-from rnnlib.orbit_recorder import Samples
-from rnnlib.retention import Retention
-from rnnlib.symbols import CLASSES, SYMBOLS
+from rnnlib.memory.retention import Retention
+from rnnlib.tasks.symbols import CLASSES, SYMBOLS
+from rnnlib.training.models import LABELS
+from rnnlib.training.recorders import Samples
 
 CHANCE = 1 / len(CLASSES)
 COLOURS = dict(zip(LABELS, (BLUE, ORANGE, PURPLE, GREEN, SKY, RED), strict=True))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from rnnlib.entropy import Entropy
+from rnnlib.dynamics.entropy import Entropy
 from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, RED, WIDTH, book_style
 
 
@@ -40,7 +40,7 @@ def regions(runs: Mapping[str, Entropy], closed_form: Mapping[str, Tensor]) -> F
     """Redraw figure 3: the region that the corrected bounds allow, the printed one, and H_t.
 
     Args:
-        runs: from a panel's title to what `rnnlib.entropy.entropy_along` returned.
+        runs: from a panel's title to what `rnnlib.dynamics.entropy.entropy_along` returned.
         closed_form: for some of the panels, exact entropies, shape ``(steps + 1,)``.
     """
     rows = -(-len(runs) // 2)

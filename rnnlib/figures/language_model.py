@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from rnnlib.figures.style import GREY, PALETTE, SEQUENTIAL, WIDTH, book_style
-from rnnlib.language_recorder import LanguageSamples
+from rnnlib.language.recorder import LanguageSamples
 
 MARKERS = ("o", "s", "^", "v", "D")
 
@@ -181,8 +181,8 @@ def context(measured: Mapping[str, tuple[Sequence[int], Tensor]]) -> Figure:
     all of them alike is taken out first.
 
     Args:
-        measured: by label, the numbers of words read and what `rnnlib.context.loss_by_context`
-            returns for them.
+        measured: by label, the numbers of words read and what
+            `rnnlib.language.loss_by_context.loss_by_context` returns for them.
     """
     with book_style():
         fig, ax = plt.subplots(figsize=(WIDTH, 0.8 * WIDTH))

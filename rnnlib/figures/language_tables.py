@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML
 
-from rnnlib import results
 from rnnlib.figures.stored import summary
 from rnnlib.files import read_json
-from rnnlib.language_recorder import LanguageSamples
-from rnnlib.language_regimes import in_closed_loop, under_constant_word
-from rnnlib.models import LABELS
+from rnnlib.language.recorder import LanguageSamples
+from rnnlib.language.regimes import in_closed_loop, under_constant_word
+from rnnlib.runs import store
+from rnnlib.training.models import LABELS
 
 SHOWN_WORDS = 30  # of a drawn text
 SHOWN_LETTERS = 200  # of a cycle
@@ -29,11 +29,11 @@ def outcomes(runs: Mapping[str, Sequence[Path]], caption: str) -> HTML:
     rows = {}
     for model, folders in runs.items():
         for folder in folders:
-            history, test, hours = results.read_history(folder), "unfinished", ""
-            if results.is_done(folder):
+            history, test, hours = store.read_history(folder), "unfinished", ""
+            if store.is_done(folder):
                 test = f"{read_json(folder / 'done.json')['best']['test_perplexity']:.1f}"
                 hours = f"{read_json(folder / 'provenance.json')['seconds'] / 3600:.1f}"
-            rows[f"{LABELS[model]}, seed {results.read_config(folder).seed}"] = [
+            rows[f"{LABELS[model]}, seed {store.read_config(folder).seed}"] = [
                 f"{len(history)}",
                 f"{history['valid_perplexity'].min():.1f}",
                 test,
@@ -70,7 +70,7 @@ def reading(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
     """Return the networks in training mode: do they forget, and what becomes of their states?
 
     Args:
-        measured: by model, what `rnnlib.language_dynamics.free_dynamics` returns.
+        measured: by model, what `rnnlib.runs.language_dynamics.free_dynamics` returns.
         caption: what the table says of itself.
     """
     rows = {
@@ -139,7 +139,7 @@ def written(found: Mapping[str, Any], caption: str) -> HTML:
     """Return what a network wrote at some epochs, from the first recorded one to the last.
 
     Args:
-        found: what `rnnlib.language_dynamics.analyse_language` returns.
+        found: what `rnnlib.runs.language_dynamics.analyse_language` returns.
         caption: what the table says of itself.
     """
     texts = found["written"]

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from rnnlib.figures.classification import named
 from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, book_style
-from rnnlib.remembered_bits import Fate
-from rnnlib.sampled_orbits import Ends
-from rnnlib.symbol_memory import Places, evidence
-from rnnlib.symbols import CLASSES, SYMBOLS
+from rnnlib.memory.remembered_bits import Fate
+from rnnlib.memory.symbol_memory import Places, evidence
+from rnnlib.tasks.symbols import CLASSES, SYMBOLS
+from rnnlib.training.recorded_orbits import Ends
 
 FOUR = (BLUE, ORANGE, GREEN, PURPLE)  # the classes
 
@@ -115,8 +115,8 @@ def ends_by_epoch(counted: Mapping[str, tuple[np.ndarray, Ends]], letters: str =
     """Draw how many ends the recorded orbits show at each epoch, and how many starts move.
 
     Args:
-        counted: by title, the epochs and what `rnnlib.sampled_orbits.ends` says of the samples,
-            whose batch axes are epoch and input.
+        counted: by title, the epochs and what `rnnlib.training.recorded_orbits.ends` says of the
+            samples, whose batch axes are epoch and input.
         letters: the constant inputs to show, one column each.
     """
     with book_style():

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rnnlib.figures.style import BLUE, GREEN, ORANGE, WIDTH, book_style
-from rnnlib.models import LABELS
-from rnnlib.scoreboard import Score
+from rnnlib.runs.scoreboard import Score
+from rnnlib.training.models import LABELS
 
 COLOURS = {"lstm": BLUE, "slstm": ORANGE, "ornn": GREEN}
 
@@ -21,7 +21,7 @@ def accuracies(panels: dict[str, Sequence[Score]]) -> Figure:
 
     Args:
         panels: the scores of table 1 by the title of their panel, see
-            `rnnlib.scoreboard.scores`.
+            `rnnlib.runs.scoreboard.scores`.
     """
     with book_style():
         figure, axes = plt.subplots(

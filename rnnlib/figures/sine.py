@@ -17,8 +17,8 @@ from rnnlib.figures.style import (
     WIDTH,
     book_style,
 )
-from rnnlib.orbit_recorder import Samples
-from rnnlib.sine_dynamics import RESTS
+from rnnlib.runs.sine_dynamics import RESTS
+from rnnlib.training.recorders import Samples
 
 LINES = (BLUE, GREEN, ORANGE, PURPLE, RED, GREY)
 POINTS = 20000  # of a tube; more only make the page larger
@@ -31,8 +31,8 @@ def birth(
 
     Args:
         samples: the recorded steady states, of which the first input is shown.
-        table: from `rnnlib.sine_dynamics.read_dynamics`.
-        crossings: from `rnnlib.sine_dynamics.read_crossings`.
+        table: from `rnnlib.runs.sine_dynamics.read_dynamics`.
+        crossings: from `rnnlib.runs.sine_dynamics.read_crossings`.
         until: the last epoch to show.
     """
     last = samples.epochs[-1] if until is None else until
@@ -135,8 +135,8 @@ def multipliers(table: pd.DataFrame, crossings: pd.DataFrame) -> Figure:
     """Draw the leading multiplier's way out of the unit circle, and the Lyapunov exponents.
 
     Args:
-        table: from `rnnlib.sine_dynamics.read_dynamics`.
-        crossings: from `rnnlib.sine_dynamics.read_crossings`.
+        table: from `rnnlib.runs.sine_dynamics.read_dynamics`.
+        crossings: from `rnnlib.runs.sine_dynamics.read_crossings`.
     """
     with book_style():
         fig, (plane, below) = plt.subplots(
@@ -170,7 +170,7 @@ def exponents(tables: dict[str, pd.DataFrame]) -> Figure:
     """Draw the two largest Lyapunov exponents and the amplitude of the output over the epochs.
 
     Args:
-        tables: by title, from `rnnlib.sine_dynamics.read_dynamics`.
+        tables: by title, from `rnnlib.runs.sine_dynamics.read_dynamics`.
     """
     with book_style():
         fig, axes = plt.subplots(

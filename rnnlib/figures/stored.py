@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from IPython.display import HTML
 
-from rnnlib import results
 from rnnlib.files import read_json
-from rnnlib.models import LABELS
-from rnnlib.scoreboard import Score
+from rnnlib.runs import store
+from rnnlib.runs.scoreboard import Score
+from rnnlib.training.models import LABELS
 
 CELL = "padding: .3em .5em; text-align: left; vertical-align: top;"
 SMALL = "font-size: .85em; opacity: .8;"
@@ -21,7 +21,7 @@ def accuracy_table(scores: Sequence[Score], caption: str) -> HTML:
     """Return table 1: for each length and model our runs, and below them the paper's number.
 
     Args:
-        scores: of claims with a model and a length, see `rnnlib.scoreboard.scores`.
+        scores: of claims with a model and a length, see `rnnlib.runs.scoreboard.scores`.
         caption: what the table says of itself.
     """
     cells = {(s.claim.settings["length"], s.claim.settings["model"]): s for s in scores}
@@ -76,12 +76,12 @@ def sources(folders: Sequence[Path]) -> HTML:
 
 
 def _facts(folder: Path) -> tuple[str, int, str, str, str]:
-    config = results.read_config(folder)
+    config = store.read_config(folder)
     note = ""
-    if results.is_done(folder):
-        results.check(folder)
+    if store.is_done(folder):
+        store.check(folder)
     else:
-        done = len(results.read_history(folder))
+        done = len(store.read_history(folder))
         note = f"is unfinished, {done} of at most {config.epochs} epochs"
     parts = read_json(Path(folder) / "provenance.json")["parts"]
     commits = {(p["commit"] or "unknown")[:7] + ("*" if p["dirty"] else "") for p in parts}

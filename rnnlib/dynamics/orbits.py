@@ -1,0 +1,182 @@
+"""Simulation with burn-in, and the orbit diagram."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from rnnlib.nn.batched_products import stack_into
+from rnnlib.systems.system import System
+
+
+class OrbitDiagram(NamedTuple):
+    """The values that a system visits in steady state, against a parameter.
+
+    Attributes:
+        values: the parameter's values, shape ``(S,)``.
+        orbit: what was observed, shape ``(steps, S, *starts, n)``, where ``starts`` are the batch
+            axes of the initial states (none for a single one).
+        start: "fresh" or "continued", how each orbit began.
+    """
+
+    values: Tensor
+    orbit: Tensor
+    start: str
+
+
+def trajectory(
+    system: System,
+    x0: Tensor,
+    steps: int,
+    *,
+    burn_in: int = 0,
+    inputs: Tensor | None = None,
+    progress: bool = False,
+):
+    """Yield the states ``x_{burn_in+1}, ..., x_{burn_in+steps}`` one at a time, with their input.
+
+    Nothing is stored, so memory does not depend on either number of steps.
+
+    Args:
+        system: the system, with batch axes or without.
+        x0: shape ``(*batch, n_x)``.
+        steps: how many states to yield.
+        burn_in: how many states to drop before.
+        inputs: shape ``(burn_in + steps, *batch, n_z)``; without it the held input is used.
+        progress: whether to show a progress bar.
+
+    Yields:
+        ``(x, z)``: the state just reached, shape ``(*batch, n_x)``, and the input (or None).
+
+    Raises:
+        ValueError: a negative burn-in, fewer than one step, or too few inputs.
+    """
+    check_steps(steps, burn_in)
+    if inputs is not None and len(inputs) < burn_in + steps:
+        raise ValueError(
+            f"inputs has {len(inputs)} steps; burn_in={burn_in} and steps={steps} need "
+            f"{burn_in + steps}."
+        )
+    x = system.initial_state(x0)
+    for t in tqdm(range(burn_in + steps), desc=system.name, disable=not progress, unit="step"):
+        z = None if inputs is None else inputs[t]
+        x = system.step(x, z)  # (1a)
+        if t >= burn_in:
+            yield x, z
+
+
+def simulate(
+    system: System,
+    x0: Tensor,
+    steps: int,
+    *,
+    burn_in: int = 0,
+    inputs: Tensor | None = None,
+    observe: str | Callable[[Tensor], Tensor] = "state",
+    progress: bool = False,
+) -> Tensor:
+    """Iterate equation (1) and return what is observed after the burn-in.
+
+    What is dropped is never stored: memory is that of the ``steps`` kept, whatever the burn-in.
+
+    Args:
+        system: the system, with batch axes or without.
+        x0: the initial state, shape ``(*batch, n_x)``, which is not part of what is returned.
+        steps: how many steps to keep.
+        burn_in: how many steps to run and drop before.
+        inputs: shape ``(burn_in + steps, *batch, n_z)``; without it the held input is used.
+        observe: "state", "output" (equation (1b)), or a function of the state.
+        progress: whether to show a progress bar.
+
+    Returns:
+        Shape ``(steps, *batch, n)`` with ``n`` the dimension of what is observed. NaN and infinite
+        values are returned as they are.
+
+    Raises:
+        ValueError: a negative burn-in, fewer than one step, too few inputs, an unknown ``observe``.
+    """
+    kept = None
+    states = trajectory(system, x0, steps, burn_in=burn_in, inputs=inputs, progress=progress)
+    for t, (x, z) in enumerate(states):
+        seen = _observed(system, x, z, observe)
+        if kept is None:
+            kept = stack_into(steps, seen)
+        kept[t] = seen
+    return kept
+
+
+def orbit_diagram(
+    family: Callable[[Tensor], System],
+    values: Tensor,
+    x0: Tensor,
+    steps: int,
+    *,
+    burn_in: int = 0,
+    observe: str | Callable[[Tensor], Tensor] = "output",
+    start: str = "fresh",
+    progress: bool = False,
+) -> OrbitDiagram:
+    """Show the steady state as a function of any parameter.
+
+    Args:
+        family: from values of the parameter to the system there: ``logistic``, or
+            ``lambda s: network.at(scaled(theta, s))``, or ``lambda u: network.hold(u[..., None])``.
+            It is called with a tensor of shape ``(S, 1, ..., 1)``, one axis of length 1 for each
+            batch axis of ``x0``, and returns a system with these batch axes.
+        values: shape ``(S,)``.
+        x0: the initial state, shape ``(*starts, n_x)``.
+        steps: how many steps to keep at each value.
+        burn_in: how many to drop before.
+        observe: as in `simulate`.
+        start: "fresh" starts every value at ``x0`` and computes all of them at once, so coexisting
+            attractors can be found by giving several starts. "continued" starts each value where
+            the one before it ended, so the diagram follows one branch, with short transients.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ValueError: an unknown ``start``, values not of shape ``(S,)``, a negative burn-in.
+    """
+    if start not in ("fresh", "continued"):
+        raise ValueError(f"start is {start!r}; use 'fresh' or 'continued'.")
+    if values.dim() != 1 or len(values) == 0:
+        raise ValueError(f"values has shape {tuple(values.shape)}; it must be (S,) with S >= 1.")
+    check_steps(steps, burn_in)
+    starts = x0.dim() - 1
+    column = values.reshape(-1, *[1] * starts)
+    if start == "fresh":
+        states = x0.expand(len(values), *x0.shape)
+        orbit = simulate(
+            family(column), states, steps, burn_in=burn_in, observe=observe, progress=progress
+        )
+        return OrbitDiagram(values, orbit, start)
+
+    branches = []
+    state = x0.unsqueeze(0)
+    for i in tqdm(range(len(values)), desc="orbit diagram", disable=not progress):
+        system, last = family(column[i : i + 1]), None
+        rows = []
+        for last, z in trajectory(system, state, steps, burn_in=burn_in):
+            rows.append(_observed(system, last, z, observe))
+        branches.append(torch.stack(rows))
+        state = last
+    return OrbitDiagram(values, torch.cat(branches, dim=1), start)
+
+
+def _observed(system: System, x: Tensor, z: Tensor | None, observe) -> Tensor:
+    if observe == "state":
+        return x
+    if observe == "output":
+        return system.read(x, z)  # (1b)
+    if callable(observe):
+        return observe(x)
+    raise ValueError(f"observe is {observe!r}; use 'state', 'output' or a function of the state.")
+
+
+def check_steps(steps: int, burn_in: int) -> None:
+    """Raise a ValueError for a negative burn-in or for fewer than one step."""
+    if burn_in < 0:
+        raise ValueError(f"burn_in is {burn_in}; it must be 0 or more.")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; it must be 1 or more.")

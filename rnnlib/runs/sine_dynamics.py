@@ -1,0 +1,203 @@
+"""The dynamics of a run of sine generation, written beside its results.
+
+    dynamics.csv   one line per snapshot: fixed point, exponents, amplitude, frequency
+    crossings.csv  where the fixed point's pair of multipliers crosses the unit circle
+
+Both come from the run's snapshots of its weights, and serve once these are gone.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from rnnlib.dynamics.neimark_sacker import Crossing, find_crossing, segment
+from rnnlib.files import FileError, load_checkpoint, save_checkpoint, write_text
+from rnnlib.runs import store
+from rnnlib.runs.experiments import DECAY, configure
+from rnnlib.runs.training_dynamics import COLUMNS, dynamics_along
+from rnnlib.systems.system import System
+from rnnlib.training.models import LABELS, MODELS
+from rnnlib.training.recorders import Samples
+
+WRITE_EVERY = 20  # snapshots
+RESTS = 0.02  # an output that moves by less is at rest, also one that has not quite settled
+CROSSING = ("before", "after", "at", "angle", "resonance", "coefficient", "amplitude")
+
+
+def analyse(folder: Path | str, every: int = 1, progress: bool = False) -> pd.DataFrame:
+    """Write ``dynamics.csv`` and ``crossings.csv`` of a run from its snapshots.
+
+    What is there is kept, so it can be called while a run is on its way and again later, or be
+    cut short. Where there are no snapshots any more the stored table is returned.
+
+    Args:
+        folder: of the run.
+        every: take each so many-th snapshot.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The contents of ``dynamics.csv``, see `read_dynamics`.
+
+    Raises:
+        ValueError: the run is of another experiment.
+        FileError: neither snapshots nor ``dynamics.csv``.
+    """
+    folder = Path(folder)
+    config = store.read_config(folder)
+    if config.name != "sine":
+        raise ValueError(f"folder {folder} holds a run of {config.name}; it must be one of sine.")
+    epochs = snapshots(folder)[::every]
+    if not epochs:
+        return read_dynamics(folder)
+    z, burn_in = observed_input(folder), config.record_burn_in
+    table, points = _so_far(folder)
+    todo = [epoch for epoch in epochs if epoch not in set(table["epoch"])]
+    with tqdm(total=len(todo), desc=str(config), disable=not progress, unit="snapshot") as bar:
+        for first in range(0, len(todo), WRITE_EVERY):
+            part = todo[first : first + WRITE_EVERY]
+            start = points.get(max((epoch for epoch in points if epoch < part[0]), default=None))
+            networks = [read_snapshot(folder, epoch) for epoch in part]
+            found = dynamics_along(networks, z, start, burn_in=burn_in)
+            found.table.insert(0, "epoch", part)
+            table = found.table if len(table) == 0 else pd.concat([table, found.table])
+            table = table.sort_values("epoch", ignore_index=True)
+            points |= zip(part, found.points, strict=True)
+            save_checkpoint(folder / "snapshots" / "fixed_points.pt", points)
+            write_text(folder / "dynamics.csv", table.to_csv(index=False))
+            bar.update(len(part))
+    _write_crossings(folder, table, points, z)
+    if store.is_done(folder):
+        store.seal(folder, "dynamics.csv", "crossings.csv")
+    return table
+
+
+def paper_size(root: Path | str) -> dict[str, list[Path]]:
+    """Return the finished runs of sine generation at the paper's size, by model and schedule.
+
+    Args:
+        root: the store.
+
+    Returns:
+        Folders by a label such as "LSTM, rate decays", ordered by seed.
+
+    Raises:
+        FileError: a result that was altered after its run ended.
+    """
+    found = {}
+    for model in MODELS:
+        for schedule, decay in (("constant rate", ()), ("rate decays", DECAY)):
+            wanted = configure("sine", "full", model=model, decay_epochs=decay)
+            if folders := store.find_alike(root, wanted):
+                found[f"{LABELS[model]}, {schedule}"] = folders
+    for folders in found.values():
+        for folder in folders:
+            store.check(folder)
+    return found
+
+
+def coexistence(samples: Samples) -> np.ndarray:
+    """Return whether some initial states rest while others oscillate, shape ``(E,)``.
+
+    Args:
+        samples: the recorded steady states, of which the first input is looked at.
+    """
+    moving = np.ptp(samples.orbits[:, :, 0, :, 0], axis=1) > RESTS
+    return moving.any(1) & ~moving.all(1)
+
+
+def observed_input(folder: Path | str) -> Tensor:
+    """Return the input at which a run is analysed, shape ``(n_z,)``: the first that it keeps."""
+    config = store.read_config(folder)
+    return config.constant_inputs()[config.kept()[0][0]].double()
+
+
+def snapshots(folder: Path | str) -> list[int]:
+    """Return the epochs of which a run holds a snapshot, in order."""
+    paths = (Path(folder) / "snapshots").glob("epoch_*.pt")
+    return sorted(int(path.stem.removeprefix("epoch_")) for path in paths)
+
+
+def read_snapshot(folder: Path | str, epoch: int) -> System:
+    """Return a run's network as it was after an epoch, float64.
+
+    Raises:
+        FileError: there is no snapshot of that epoch.
+    """
+    network = store.read_config(folder).network()
+    network.load_state_dict(load_checkpoint(Path(folder) / "snapshots" / f"epoch_{epoch:05}.pt"))
+    return network.system()
+
+
+def read_dynamics(folder: Path | str) -> pd.DataFrame:
+    """Return ``dynamics.csv``: ``epoch`` and `rnnlib.runs.training_dynamics.COLUMNS`.
+
+    Raises:
+        FileError: it is missing or damaged.
+    """
+    return _read_csv(Path(folder) / "dynamics.csv", ("epoch", *COLUMNS))
+
+
+def read_crossings(folder: Path | str) -> pd.DataFrame:
+    """Return ``crossings.csv``, one row per crossing of the unit circle by a complex pair.
+
+    Between the snapshots ``before`` and ``after`` the weights are joined by a straight line; the
+    pair crosses at the share ``at`` of it, with an ``angle`` in radians per step. For the other
+    columns see `rnnlib.dynamics.neimark_sacker.Crossing`.
+
+    Raises:
+        FileError: it is missing or damaged.
+    """
+    return _read_csv(Path(folder) / "crossings.csv", CROSSING)
+
+
+def crossing_between(folder: Path | str, before: int, after: int) -> Crossing | None:
+    """Return where the pair crosses between two analysed snapshots of a run that has them still.
+
+    Raises:
+        FileError: a snapshot is missing, or `analyse` has not seen it.
+    """
+    folder = Path(folder)
+    _, points = _so_far(folder)
+    if before not in points:
+        raise FileError(f"{folder} has no fixed point of epoch {before}; call analyse first.")
+    return _crossing(folder, before, after, points[before], observed_input(folder))
+
+
+def _crossing(folder, before, after, point, z) -> Crossing | None:
+    ends = (read_snapshot(folder, epoch).hold(z) for epoch in (before, after))
+    return find_crossing(segment(*ends), point)
+
+
+def _write_crossings(folder, table, points, z) -> None:
+    rows = []
+    growth = table["modulus"].to_numpy() - 1  # NaN where no fixed point was found
+    for i in np.flatnonzero(growth[1:] * growth[:-1] < 0):
+        before, after = (int(epoch) for epoch in table["epoch"][i : i + 2])
+        if found := _crossing(folder, before, after, points[before], z):
+            rows.append([before, after, *(getattr(found, name) for name in CROSSING[2:])])
+    write_text(folder / "crossings.csv", pd.DataFrame(rows, columns=CROSSING).to_csv(index=False))
+
+
+def _so_far(folder: Path) -> tuple[pd.DataFrame, dict[int, Tensor]]:
+    """Return the rows that an earlier call has left, and their fixed points by epoch."""
+    path = folder / "snapshots" / "fixed_points.pt"
+    if not path.exists() or not (folder / "dynamics.csv").exists():
+        return pd.DataFrame(columns=["epoch", *COLUMNS]), {}
+    table, points = read_dynamics(folder), load_checkpoint(path)
+    return table[table["epoch"].isin(list(points))], points
+
+
+def _read_csv(path: Path, columns) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+        if list(table) != list(columns):
+            raise ValueError(f"its columns are {', '.join(table)}")
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{path} cannot be read ({error}). Remove it; where the run's snapshots are, "
+            f"rnnlib.runs.sine_dynamics.analyse writes it again."
+        ) from error
+    return table

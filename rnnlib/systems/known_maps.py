@@ -1,0 +1,94 @@
+"""Plain maps with known answers, and any Python function, as systems."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from rnnlib.systems.system import System, _check_finite
+
+
+def from_function(
+    f: Callable, n_x: int, theta: Mapping[str, Tensor | float] | None = None, name: str = "map"
+) -> System:
+    """Turn a Python function ``f(x, theta) -> x'`` into a system without input.
+
+    Args:
+        f: takes states of shape ``(*batch, n_x)`` and the parameters by name, returns states.
+        n_x: the dimension of the state.
+        theta: parameters. A number or a tensor is one scalar parameter per batch element: any
+            axes that it has are batch axes.
+        name: what figures and messages call it.
+
+    Raises:
+        ValueError: a parameter is not finite.
+    """
+    theta = {
+        key: torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float64)
+        for key, value in (theta or {}).items()
+    }
+    for key, value in theta.items():
+        _check_finite(f"theta[{key!r}]", value)
+    return System(
+        f=lambda x, z, theta: f(x, theta),
+        n_x=n_x,
+        theta=theta,
+        core=dict.fromkeys(theta, 0),
+        name=name,
+    )
+
+
+def logistic(r: Tensor | float) -> System:
+    """The logistic map ``x -> r x (1 - x)``; at ``r = 4`` its Lyapunov exponent is ``ln 2``.
+
+    Args:
+        r: the growth rate, a number or a tensor of shape ``(*batch,)``.
+
+    Reference:
+        R. M. May, "Simple mathematical models with very complicated dynamics", Nature 261 (1976).
+    """
+    return from_function(
+        lambda x, theta: theta["r"][..., None] * x * (1 - x), 1, {"r": r}, name="logistic map"
+    )
+
+
+def henon(a: Tensor | float = 1.4, b: Tensor | float = 0.3) -> System:
+    """The Henon map ``(x, y) -> (1 - a x^2 + y, b x)``, whose exponents sum to ``ln |b|``.
+
+    Args:
+        a: a number or a tensor of shape ``(*batch,)``.
+        b: a number or a tensor of shape ``(*batch,)``.
+
+    Reference:
+        M. Henon, "A two-dimensional mapping with a strange attractor", Communications in
+        Mathematical Physics 50 (1976). Exponents 0.4193 and -1.6233 at (1.4, 0.3).
+    """
+
+    def f(state, theta):
+        x, y = state.unbind(-1)
+        return torch.stack([1 - theta["a"] * x**2 + y, theta["b"] * x], dim=-1)
+
+    return from_function(f, 2, {"a": a, "b": b}, name="Henon map")
+
+
+def linear(matrix: Tensor) -> System:
+    """The linear map ``x -> matrix x``.
+
+    Args:
+        matrix: shape ``(*batch, n, n)``.
+
+    Raises:
+        ValueError: the matrix is not square, or not finite.
+    """
+    if matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2]:
+        raise ValueError(
+            f"matrix has shape {tuple(matrix.shape)}; a linear map needs (*batch, n, n)."
+        )
+    _check_finite("matrix", matrix)
+    return System(
+        f=lambda x, z, theta: (theta["matrix"] @ x.unsqueeze(-1)).squeeze(-1),
+        n_x=matrix.shape[-1],
+        theta={"matrix": matrix},
+        core={"matrix": 2},
+        name="linear map",
+    )

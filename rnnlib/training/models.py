@@ -1,0 +1,125 @@
+"""The networks that the paper trains, by name: a recurrent layer and a linear read-out."""
+
+import difflib
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from rnnlib.nn.orthogonal_rnn import OrthogonalRNN, orthogonality_error
+from rnnlib.nn.stable_lstm import project_certified_, project_published_
+from rnnlib.systems.adapters import from_module
+from rnnlib.systems.system import System
+
+LAYERS = {
+    "lstm": nn.LSTM,
+    "slstm": nn.LSTM,  # stable LSTM as published: project_published_ after every step
+    "slstm-certified": nn.LSTM,  # stable LSTM with a proof: project_certified_ after every step
+    "ornn": partial(OrthogonalRNN, rebase=True),
+    "gru": nn.GRU,
+    "elman": nn.RNN,
+}
+MODELS = tuple(LAYERS)
+LABELS = {
+    "lstm": "LSTM",
+    "slstm": "sLSTM",
+    "slstm-certified": "sLSTM, certified",
+    "ornn": "oRNN",
+    "gru": "GRU",
+    "elman": "Elman",
+}
+REBASE_EVERY = 100  # optimizer steps, as in the reference implementation of the orthogonal RNN
+
+
+def recurrent_layer(model: str, n_in: int, n_hidden: int) -> nn.Module:
+    """Return the recurrent layer of a model, used as a `torch.nn.RNN` with time as first axis.
+
+    Args:
+        model: one of `MODELS`.
+        n_in: the dimension of the input.
+        n_hidden: the number of units.
+
+    Raises:
+        ValueError: an unknown model, with the nearest name.
+    """
+    check_model(model)
+    return LAYERS[model](n_in, n_hidden)
+
+
+def check_model(model: str) -> None:
+    """Raise a ValueError for a name that is not in `MODELS`."""
+    if model not in LAYERS:
+        near = difflib.get_close_matches(str(model), MODELS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"model is {model!r}; there are {', '.join(MODELS)}.{hint}")
+
+
+def constrain_(layer: nn.Module, model: str, step: int, input_bound: float) -> None:
+    """Do what a model does to its weights after an optimizer step, in place.
+
+    The stable LSTM is projected; the orthogonal RNN moves its base every `REBASE_EVERY` steps;
+    the others are left alone.
+
+    Args:
+        layer: what `recurrent_layer` returned.
+        model: its name.
+        step: how many optimizer steps have been made.
+        input_bound: the largest absolute input, which the certified projection needs.
+    """
+    if model == "slstm":
+        project_published_(layer)
+    elif model == "slstm-certified":
+        project_certified_(layer, input_bound)
+    elif model == "ornn" and step % REBASE_EVERY == 0:
+        layer.rebase_()
+
+
+class SequenceModel(nn.Module):
+    """A recurrent layer and a linear read-out of its last state at every step.
+
+    Args:
+        model: one of `MODELS`.
+        n_in: the dimension of the input.
+        n_hidden: the number of units.
+        n_out: the dimension of the output.
+        input_bound: the largest absolute input that it will see; only the certified stable LSTM
+            uses it.
+
+    Raises:
+        ValueError: an unknown model.
+    """
+
+    def __init__(self, model: str, n_in: int, n_hidden: int, n_out: int, input_bound: float = 1.0):
+        super().__init__()
+        self.model, self.input_bound = model, input_bound
+        self.layer = recurrent_layer(model, n_in, n_hidden)
+        self.readout = nn.Linear(n_hidden, n_out)
+
+    def forward(self, z: Tensor, state=None) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
+        """Run sequences ``z`` of shape ``(time, batch, n_in)``.
+
+        Returns:
+            The outputs ``(time, batch, n_out)``, and the last state as the layer gives it.
+        """
+        h, state = self.layer(z, state)  # (1a)
+        return self.readout(h), state  # (1b)
+
+    def constrain_(self, step: int) -> None:
+        """Do what the model does after optimizer step number ``step``; see `constrain_`."""
+        constrain_(self.layer, self.model, step, self.input_bound)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return numbers about the weights that the training history keeps."""
+        if isinstance(self.layer, OrthogonalRNN):
+            return {"orthogonality_error": orthogonality_error(self.layer)}
+        return {}
+
+    def system(self, dtype: torch.dtype = torch.float64) -> System:
+        """Return the network as it is now as a system, for every analysis of the package."""
+        copy = SequenceModel(
+            self.model, self.layer.input_size, self.layer.hidden_size, self.readout.out_features
+        )
+        copy.load_state_dict(self.state_dict())
+        copy.to(dtype)  # the module rather than the system: then an orthogonal matrix stays one
+        return replace(from_module(copy.layer, copy.readout), name=LABELS[self.model])

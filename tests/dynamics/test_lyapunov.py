@@ -1,0 +1,166 @@
+"""Lyapunov spectra with known answers, and the awkward cases."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rnnlib
+from rnnlib.systems.chaotic_lstm import X0, chaotic_lstm, line
+
+F64 = {"dtype": torch.float64}
+
+
+def test_henon_has_its_published_exponents():
+    """Hypothesis: (1.4, 0.3) gives 0.4193 and -1.6233, whose sum is ln 0.3 exactly."""
+    x0 = torch.tensor([0.1, 0.1], **F64) + 1e-3 * torch.arange(50, **F64)[:, None]
+    exponents = rnnlib.lyapunov_spectrum(rnnlib.henon(), x0, 4000, burn_in=100).exponents
+    torch.testing.assert_close(
+        exponents.sum(-1), torch.full((50,), math.log(0.3), **F64), atol=1e-12, rtol=0
+    )
+    assert exponents.mean(0).tolist() == pytest.approx([0.4193, -1.6233], abs=2e-3)
+
+
+def test_the_logistic_map_at_four_doubles_errors():
+    """Hypothesis: r = 4 gives ln 2."""
+    x0 = torch.linspace(0.1, 0.4, 50, **F64)[:, None]
+    spectrum = rnnlib.lyapunov_spectrum(rnnlib.logistic(4.0), x0, 3000, burn_in=100)
+    assert spectrum.exponents.mean().item() == pytest.approx(math.log(2), abs=1e-3)
+    assert (spectrum.error < 0.01).all()
+
+
+def test_a_diagonal_map_has_the_logarithms_of_its_entries_for_every_k():
+    """Hypothesis: k < n gives the leading exponents, whatever order the axes are in."""
+    entries = torch.tensor([0.8, 1.1, -0.5], **F64)
+    system, x0 = rnnlib.linear(torch.diag(entries)), torch.zeros(3, **F64)
+    expected = entries.abs().log().sort(descending=True).values
+    for k in (1, 2, 3):
+        exponents = rnnlib.lyapunov_spectrum(system, x0, 200, k=k, burn_in=300).exponents
+        torch.testing.assert_close(exponents, expected[:k], atol=1e-12, rtol=0)
+
+
+def test_a_contraction_to_a_fixed_point_gives_log_of_its_slope_even_on_a_short_run():
+    """Hypothesis: x -> 0.9 x gives ln 0.9 in ten steps, with no sampling error."""
+    spectrum = rnnlib.lyapunov_spectrum(
+        rnnlib.linear(0.9 * torch.eye(1, **F64)), torch.ones(1, **F64), 10
+    )
+    assert spectrum.exponents.item() == pytest.approx(math.log(0.9), abs=1e-14)
+    assert spectrum.error.item() == pytest.approx(0, abs=1e-14)
+
+
+def test_a_stable_fixed_point_of_an_lstm_has_the_eigenvalues_of_its_jacobian():
+    """Hypothesis: at rest the exponents are the logarithms of the eigenvalues' moduli."""
+    torch.manual_seed(3)
+    system = rnnlib.from_module(torch.nn.LSTM(1, 3).double()).hold(torch.ones(1, **F64))
+    rest = rnnlib.simulate(system, torch.zeros(6, **F64), 1, burn_in=500)[0]
+    moduli = torch.linalg.eigvals(rnnlib.jacobian(system, rest)).abs().sort(descending=True).values
+    spectrum = rnnlib.lyapunov_spectrum(system, rest, 3000, burn_in=300)
+    torch.testing.assert_close(spectrum.exponents, moduli.log(), atol=2e-3, rtol=0)
+
+
+def test_an_orthogonal_map_has_all_exponents_zero():
+    """Hypothesis: a rotation in 5 dimensions neither stretches nor shrinks."""
+    q = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(0), **F64))[0]
+    exponents = rnnlib.lyapunov_spectrum(rnnlib.linear(q), torch.ones(5, **F64), 300).exponents
+    torch.testing.assert_close(exponents, torch.zeros(5, **F64), atol=1e-13, rtol=0)
+
+
+def test_the_chaotic_lstm_has_its_known_spectrum_on_the_full_state():
+    """Hypothesis: 0.170, -0.384, -1.679, -4.62, not 0.132 (h alone) nor 0.084 (transposed J)."""
+    starts = X0 + 0.01 * torch.randn(200, 4, generator=torch.Generator().manual_seed(0), **F64)
+    spectrum = rnnlib.lyapunov_spectrum(chaotic_lstm(), starts, 1000, burn_in=200)
+    mean = spectrum.exponents.mean(0)
+    assert mean.tolist() == pytest.approx([0.170, -0.384, -1.679, -4.62], abs=0.02)
+    assert rnnlib.kaplan_yorke_dimension(mean).item() == pytest.approx(1.44, abs=0.03)
+
+
+@pytest.mark.parametrize("s", [0.9, 1.0, 1.6])
+def test_the_exponents_sum_to_the_mean_log_determinant(s):
+    """Hypothesis: the sum of the whole spectrum is the mean of log |det J| along the orbit."""
+    system = line()(torch.tensor(s, **F64))
+    spectrum = rnnlib.lyapunov_spectrum(system, X0, 500, burn_in=100)
+    along = rnnlib.simulate(system, X0, 500, burn_in=99)  # the states where each J is taken
+    log_det = torch.linalg.slogdet(rnnlib.jacobian(system, along))[1].mean()
+    torch.testing.assert_close(spectrum.exponents.sum(), log_det, atol=1e-9, rtol=0)
+
+
+def test_exponents_below_working_precision_are_minus_infinity():
+    """Hypothesis: at the origin of the LSTM without bias two directions die at once."""
+    system = line()(torch.tensor(0.6, **F64))
+    exponents = rnnlib.lyapunov_spectrum(system, X0, 2000, burn_in=300).exponents
+    assert (exponents[2:] == -torch.inf).all()
+    eigenvalues = torch.linalg.eigvals(rnnlib.jacobian(system, torch.zeros(4, **F64))).abs()
+    expected = eigenvalues.sort(descending=True).values[:2].log()
+    torch.testing.assert_close(exponents[:2], expected, atol=5e-3, rtol=0)
+
+
+def test_nan_and_divergence_give_nan_and_leave_the_rest_alone():
+    """Hypothesis: a NaN state or an exploding orbit is NaN, not an error, in its own place."""
+    r = torch.tensor([4.0, 5.0, 4.0], **F64)
+    x0 = torch.tensor([[0.3], [0.3], [torch.nan]], **F64)
+    exponents = rnnlib.lyapunov_spectrum(rnnlib.logistic(r), x0, 1000).exponents[:, 0]
+    assert exponents[0].item() == pytest.approx(math.log(2), abs=0.02)
+    assert exponents[1:].isnan().all()
+
+
+def test_float32_is_close_to_float64_where_the_orbit_is_regular():
+    """Hypothesis: single precision gives the leading exponent of a cycle to three digits."""
+    system = line()(torch.tensor(1.6, **F64))
+    high = rnnlib.lyapunov_spectrum(system, X0, 400, k=1, burn_in=100).exponents
+    low = rnnlib.lyapunov_spectrum(system.to(torch.float32), X0.float(), 400, k=1, burn_in=100)
+    assert low.exponents.dtype == torch.float32
+    torch.testing.assert_close(low.exponents.double(), high, atol=1e-3, rtol=0)
+
+
+@settings(deadline=None, max_examples=15, derandomize=True)
+@given(seed=st.integers(0, 10**6), constant=st.floats(0.1, 0.99))
+def test_a_contraction_has_no_exponent_above_the_log_of_its_constant(seed, constant):
+    """Hypothesis: x' = tanh(W x) with ||W||_2 = L has its largest exponent at most ln L."""
+    w = torch.randn(4, 4, generator=torch.Generator().manual_seed(seed), **F64)
+    module = torch.nn.RNN(1, 4, bias=False).double()
+    with torch.no_grad():
+        module.weight_hh_l0.copy_(constant * w / torch.linalg.matrix_norm(w, 2))
+    system = rnnlib.from_module(module).hold(torch.ones(1, **F64))
+    exponents = rnnlib.lyapunov_spectrum(system, torch.ones(4, **F64), 60, k=1).exponents
+    assert exponents.item() <= math.log(constant) + 1e-12
+
+
+def test_the_jacobian_is_the_limit_of_central_differences():
+    """Hypothesis: every system's Jacobian agrees with central differences."""
+    torch.manual_seed(0)
+    z = torch.ones(2, **F64)
+    systems = [
+        rnnlib.henon(),
+        chaotic_lstm(),
+        rnnlib.from_module(torch.nn.GRU(2, 3, num_layers=2).double()).hold(z),
+        rnnlib.from_module(torch.nn.LSTM(2, 3, num_layers=2).double()).hold(z),
+        rnnlib.from_module(torch.nn.RNN(2, 3).double()).hold(z),
+    ]
+    for system in systems:
+        x = torch.rand(system.n_x, **F64)
+        e = 1e-6 * torch.eye(system.n_x, **F64)
+        differences = (system.step(x + e) - system.step(x - e)).mT / 2e-6
+        torch.testing.assert_close(rnnlib.jacobian(system, x), differences, atol=1e-8, rtol=0)
+
+
+def test_the_kaplan_yorke_dimension_covers_its_ends():
+    """Hypothesis: 0 for a sink, n when no sum is negative, and the closed form in between."""
+    spectra = torch.tensor([[-1.0, -2.0], [0.5, 0.1], [0.4, -1.6], [0.0, -1.0]], **F64)
+    expected = torch.tensor([0.0, 2.0, 1.25, 1.0], **F64)
+    torch.testing.assert_close(rnnlib.kaplan_yorke_dimension(spectra), expected)
+
+
+def test_more_exponents_than_dimensions_is_an_error():
+    """Hypothesis: bad arguments are named with the remedy."""
+    with pytest.raises(ValueError, match="k is 5; chaotic LSTM has n_x=4"):
+        rnnlib.lyapunov_spectrum(chaotic_lstm(), X0, 100, k=5)
+    with pytest.raises(ValueError, match="k is 0"):
+        rnnlib.lyapunov_spectrum(chaotic_lstm(), X0, 100, k=0)
+    with pytest.raises(ValueError, match="burn_in is -3"):
+        rnnlib.lyapunov_spectrum(chaotic_lstm(), X0, 100, burn_in=-3)
+    with pytest.raises(ValueError, match="steps is 9"):
+        rnnlib.lyapunov_spectrum(chaotic_lstm(), X0, 9)
+    with pytest.raises(ValueError, match="inputs has 20 steps"):
+        rnnlib.lyapunov_spectrum(chaotic_lstm(), X0, 100, inputs=torch.zeros(20, 1))

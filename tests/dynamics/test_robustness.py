@@ -1,0 +1,88 @@
+import math
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+
+from rnnlib import linear, simulate
+from rnnlib.dynamics.basins import Attractor, find_attractor
+from rnnlib.dynamics.robustness import return_curves, robustness
+from rnnlib.memory.latch import memory_state
+from rnnlib.systems.bifurcating_cells import one_unit, rotation
+
+F64 = torch.float64
+quick = settings(deadline=None, max_examples=3, derandomize=True)
+
+
+@quick
+@given(gain=st.floats(1.2, 4.0))
+def test_the_largest_disturbance_that_returns_reaches_the_repeller_or_never_ends(gain):
+    """Hypothesis: from x* towards 0 the boundary is at x*; away from 0 there is none."""
+    system = one_unit(gain)
+    attractor = find_attractor(system, torch.tensor([0.5], dtype=F64))
+    found = robustness(
+        system,
+        attractor,
+        torch.tensor([[-3.0], [1.0]], dtype=F64),
+        torch.linspace(0.1, 2, 20, dtype=F64),
+        horizon=300,
+        bisections=34,
+    )
+    bit = memory_state(gain)
+    assert float(found.radius[0]) == pytest.approx(bit, abs=1e-9)
+    assert float(found.width[0]) < 1e-9
+    assert found.radius[1] == 2.0 and found.width[1] == 0
+    assert torch.isinf(found.times[found.sizes > bit + 1e-9, 0]).all()
+    assert torch.isfinite(found.times[:, 1]).all()
+
+
+def test_return_times_grow_like_the_logarithm_of_the_size_over_that_of_the_eigenvalue():
+    """Hypothesis: a contraction by 0.9 takes ceil(log(reach / size) / log 0.9) steps."""
+    system = linear(torch.tensor([[0.9]], dtype=F64))
+    attractor = find_attractor(system, torch.tensor([1.0], dtype=F64), burn_in=1)._replace(
+        points=torch.zeros(1, 1, dtype=F64), reach=1e-6
+    )
+    sizes = torch.tensor([1e-7, 1e-3, 1e-1, 10.0], dtype=F64)
+    found = robustness(system, attractor, torch.ones(1, 1, dtype=F64), sizes)
+    expected = (math.log(1e-6) - sizes.log()).div(math.log(0.9)).ceil().clamp(min=0)
+    # a state already within reach after the first step has been back from the first step on
+    torch.testing.assert_close(found.times[:, 0], torch.where(expected <= 1, 0.0, expected).to(F64))
+
+
+@pytest.mark.parametrize(
+    ("directions", "sizes", "message"),
+    [
+        (torch.ones(1, 1), torch.tensor([0.2, 0.1]), "increasing"),
+        (torch.ones(1, 1), torch.tensor([0.0, 0.1]), "positive"),
+        (torch.zeros(1, 1), torch.tensor([0.1]), "without zeros"),
+        (torch.ones(1, 2), torch.tensor([0.1]), "directions has shape"),
+    ],
+)
+def test_bad_disturbances_are_refused(directions, sizes, message):
+    """Hypothesis: the message says what was wrong."""
+    system = one_unit(2.0)
+    attractor = find_attractor(system, torch.tensor([0.5], dtype=F64))
+    with pytest.raises(ValueError, match=message):
+        robustness(system, attractor, directions.to(F64), sizes.to(F64))
+
+
+def test_a_disturbed_latch_returns_at_the_rate_of_its_eigenvalue_and_a_rotation_not_at_all():
+    """Hypothesis: distances shrink by w (1 - x*^2) per step, or stay what they were."""
+    gain = 1.5
+    attractor = find_attractor(one_unit(gain), torch.tensor([0.5], dtype=F64))
+    to_set, to_twin = return_curves(
+        one_unit(gain), attractor, torch.tensor([1e-5], dtype=F64), steps=12
+    )
+    rate = gain * (1 - memory_state(gain) ** 2)
+    torch.testing.assert_close(
+        to_set[1:] / to_set[:-1], torch.full((12,), rate, dtype=F64), atol=1e-3, rtol=0
+    )
+    torch.testing.assert_close(to_set, to_twin, atol=1e-9, rtol=1e-3)
+
+    turn = linear(rotation(1.0))
+    orbit = simulate(turn, torch.tensor([1.0, 0.0], dtype=F64), 5000)
+    circle = Attractor("quasi-periodic", 0, orbit, 0.0, 1e-3)
+    to_set, to_twin = return_curves(turn, circle, 0.1 * orbit[0], steps=50)
+    torch.testing.assert_close(to_twin, torch.full((51,), 0.1, dtype=F64), atol=1e-9, rtol=0)
+    torch.testing.assert_close(to_set, torch.full((51,), 0.1, dtype=F64), atol=1e-3, rtol=0)

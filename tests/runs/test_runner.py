@@ -1,0 +1,359 @@
+"""The store and the runner: killed runs, damaged files, and what counts as finished."""
+
+import csv
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+import torch
+
+from rnnlib.__main__ import main
+from rnnlib.files import FileError, load_checkpoint, write, write_text
+from rnnlib.runs import runner, store
+from rnnlib.runs.experiments import configure
+from rnnlib.training.recorders import read_samples
+
+HOME = Path(__file__).parents[2]
+
+
+def tiny(experiment="sine", **changes):
+    sizes = {"n_hidden": 6, "epochs": 4, "decay_epochs": (), "learning_rate": 1e-2}
+    sizes |= {"record_every": 2, "record_burn_in": 5, "record_steps": 9}
+    data = {"n_sequences": 4, "length": 12, "batch_size": 2}
+    if experiment == "classification":
+        data = {"n_train": 20, "n_valid": 20, "batch_size": 10}
+    return configure(experiment, "quick", **(sizes | data | changes))
+
+
+def run(config, root, **options):
+    (folder,) = runner.run(config, root, progress=False, **options)
+    return folder
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+KILLED = """
+import sys
+from rnnlib import runner
+from rnnlib.__main__ import main
+runner.CHECKPOINT_EVERY = 0.2
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_run_killed_again_and_again_gives_the_history_of_one_never_killed(tmp_path):
+    sizes = {"model": "ornn", "epochs": 120, "n_hidden": 20, "record_every": 40}
+    config = configure("sine", "quick", **sizes)
+    folder = store.folder_of(tmp_path / "killed", config)
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in sizes.items()]
+
+    def start():
+        return subprocess.Popen(
+            [sys.executable, "-c", KILLED, "run", "sine", "--preset", "quick", "--quiet"]
+            + [*options, "--root", str(tmp_path / "killed")],
+            env=os.environ | {"PYTHONPATH": str(HOME)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    kills = 0
+    for epochs in (3, 70):  # kill once the history is so long
+        process = start()
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            path = folder / "history.csv"
+            if path.exists() and path.read_bytes().count(b"\n") > epochs:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.001)
+        process.communicate()
+    assert kills == 2 and not store.is_done(folder)
+    process = start()
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error.decode()
+
+    expected = run(config, tmp_path / "whole")
+    assert (folder / "history.csv").read_bytes() == (expected / "history.csv").read_bytes()
+    ours, whole = store.read_orbits(folder), store.read_orbits(expected)
+    np.testing.assert_array_equal(ours.orbits, whole.orbits)
+    ours, whole = (load_checkpoint(path / "network.pt") for path in (folder, expected))
+    assert all(torch.equal(ours[key], whole[key]) for key in whole)
+    parts = json.loads((folder / "provenance.json").read_text())["parts"]
+    assert parts[-1]["from_epoch"] > 0
+    store.check(folder)
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    folder = run(tiny(), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert run(tiny(), tmp_path) == folder
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("experiment", ["sine", "classification"])
+def test_a_run_leaves_all_that_the_book_reads(experiment, tmp_path):
+    config = tiny(experiment)
+    folder = run(config, tmp_path)
+    assert folder == tmp_path / experiment / "lstm" / config.hash
+    assert store.read_config(folder) == config
+    history = store.read_history(folder)
+    assert len(history) == 4
+    done = json.loads((folder / "done.json").read_text())
+    assert done["last"]["epoch"] == 4 and 1 <= done["best"]["epoch"] <= 4
+    (part,) = json.loads((folder / "provenance.json").read_text())["parts"]
+    assert part["packages"]["torch"] == torch.__version__ and part["device"]
+    samples, packed = read_samples(folder / "orbits"), store.read_orbits(folder)
+    inputs, _ = config.kept()
+    assert packed.epochs.tolist() == [0, 2, 4]
+    exact = samples.orbits[:, :, inputs]
+    np.testing.assert_allclose(packed.orbits, exact, rtol=2.0**-11, atol=1e-6)
+
+
+def test_the_stored_network_is_that_of_the_best_epoch(tmp_path):
+    config = tiny("classification", epochs=6)
+    folder = run(config, tmp_path)
+    best = json.loads((folder / "done.json").read_text())["best"]
+    record = config.task().evaluate(store.read_network(folder))
+    assert record["valid_loss"] == pytest.approx(best["valid_loss"], rel=1e-6)
+
+
+def test_a_history_reads_back_to_the_last_digit(tmp_path):
+    folder = run(tiny(), tmp_path)
+    history = store.read_history(folder)
+    state = load_checkpoint(folder / "checkpoint.pt")["run"]["history"]
+    assert history.to_dict("records") == state
+
+
+def test_runs_are_found_by_their_settings(tmp_path):
+    made = {seed: run(tiny(seed=seed, epochs=1), tmp_path) for seed in (1, 0)}
+    other = run(tiny(model="gru", epochs=1), tmp_path)
+    assert store.find(tmp_path, "sine") == [other, made[0], made[1]]
+    assert store.find(tmp_path, "sine", seed=1, model="lstm") == [made[1]]
+    assert store.find(tmp_path, "sine", decay_epochs=()) == [other, made[0], made[1]]
+    assert store.find(tmp_path, "classification") == []
+    (made[0] / "done.json").unlink()
+    assert store.find(tmp_path, "sine", model="lstm") == [made[1]]
+    assert store.find(tmp_path, "sine", finished=False, model="lstm") == [made[0], made[1]]
+
+
+def test_replicas_run_together_fill_the_same_folders(tmp_path):
+    configs = [tiny(seed=seed) for seed in (0, 1)]
+    together = runner.run(configs, tmp_path / "t", together=True, progress=False)
+    alone = runner.run(configs, tmp_path / "a", progress=False)
+    for one, two in zip(together, alone, strict=True):
+        a, b = store.read_history(one), store.read_history(two)
+        np.testing.assert_allclose(a, b, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["history.csv", "network.pt", "orbits.npz", "config.json"])
+def test_a_result_edited_afterwards_is_an_error(name, tmp_path):
+    folder = run(tiny(), tmp_path)
+    store.check(folder)
+    path = folder / name
+    path.write_bytes(path.read_bytes().replace(b"0", b"1", 1))
+    with pytest.raises(FileError, match=f"{name} was altered"):
+        store.check(folder)
+    path.unlink()
+    with pytest.raises(FileError, match="no file"):
+        store.check(folder)
+
+
+def interrupted(tmp_path, config):
+    """A run with a checkpoint at epoch 4 of 8."""
+    folder = run(config, tmp_path)
+    (folder / "done.json").unlink()
+    return folder
+
+
+def test_a_truncated_checkpoint_is_an_error_and_everything_stays(tmp_path):
+    folder = interrupted(tmp_path, tiny())
+    damage(folder / "checkpoint.pt")
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with pytest.raises(FileError, match="checkpoint.pt cannot be read.*Move it away"):
+        run(tiny(), tmp_path)
+    assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+
+
+def test_a_checkpoint_of_other_settings_is_an_error_and_everything_stays(tmp_path):
+    folder = interrupted(tmp_path, tiny())
+    other = run(tiny(seed=1), tmp_path)
+    (folder / "checkpoint.pt").write_bytes((other / "checkpoint.pt").read_bytes())
+    history = (folder / "history.csv").read_bytes()
+    with pytest.raises(FileError, match="another configuration"):
+        run(tiny(), tmp_path)
+    assert (folder / "history.csv").read_bytes() == history
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path):
+    folder = interrupted(tmp_path, tiny())
+    trace = tmp_path / "it ran"
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (trace,))
+
+    with open(folder / "checkpoint.pt", "wb") as file:
+        pickle.dump(Evil(), file)
+    with pytest.raises(FileError, match="cannot be read"):
+        run(tiny(), tmp_path)
+    assert not trace.exists()
+
+
+def test_two_processes_cannot_work_on_one_run(tmp_path):
+    folder = interrupted(tmp_path, tiny())
+    with filelock.FileLock(folder / ".lock"):
+        with pytest.raises(runner.Busy, match="another process is at work"):
+            run(tiny(), tmp_path)
+    run(tiny(), tmp_path)
+
+
+def test_a_loss_that_explodes_leaves_the_epochs_before_it(tmp_path):
+    config = tiny(model="elman", learning_rate=1e-2, epochs=8)
+    folder = store.folder_of(tmp_path, config)
+    calls = []
+
+    class Poisoned(type(config.task())):
+        def loss(self, y, target):
+            calls.append(0)
+            loss, sums, count = super().loss(y, target)
+            return (loss * (float("nan") if len(calls) == 8 else 1)), sums, count
+
+    task = config.task()
+    task.__class__ = Poisoned
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(config), "task", lambda self, device: task)
+        with pytest.raises(RuntimeError, match="epoch 4, batch 2 of 2"):
+            run(config, tmp_path)
+    assert len(store.read_history(folder)) == 3 and not store.is_done(folder)
+    run(config, tmp_path)  # without the poison it goes on
+    assert len(store.read_history(folder)) == 8
+
+
+def test_a_device_that_is_not_there_is_an_error_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="device is 'cuda:77'.*this machine"):
+        run(tiny(), tmp_path, device="cuda:77")
+    with pytest.raises(ValueError, match="device is 'gpu'"):
+        run(tiny(), tmp_path, device="gpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "numbers"
+    write_text(path, "old")
+
+    def fill(file):
+        file.write(b"half of the n")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write(path, fill)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def _rewrite(path, stop):
+    for k in range(10**9):
+        if stop.is_set():
+            return
+        write_text(path, f"{k} " * 20000)
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path):
+    path = tmp_path / "numbers"
+    write_text(path, "0 " * 20000)
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    writer = context.Process(target=_rewrite, args=(path, stop))
+    writer.start()
+    seen = set()
+    deadline = time.monotonic() + 60
+    while len(seen) < 20 and time.monotonic() < deadline:
+        words = path.read_text().split()
+        assert len(words) == 20000 and len(set(words)) == 1
+        seen.add(words[0])
+    stop.set()
+    writer.join()
+    assert len(seen) == 20
+
+
+def test_quick_runs_never_share_a_folder_with_full_ones(monkeypatch, tmp_path):
+    monkeypatch.setenv("RNNLIB_RESULTS", str(tmp_path))
+    assert store.root_of("full") == tmp_path
+    assert store.root_of("quick") != tmp_path
+    monkeypatch.delenv("RNNLIB_RESULTS")
+    assert store.root_of("full") == HOME / "results"
+
+
+def test_damaged_histories_and_settings_are_errors_that_name_the_file(tmp_path):
+    folder = run(tiny(), tmp_path)
+    rows = list(csv.reader((folder / "history.csv").open()))
+    with (folder / "history.csv").open("w") as file:
+        csv.writer(file).writerows(rows[:2] + rows[3:])
+    with pytest.raises(FileError, match="history.csv cannot be read.*epochs"):
+        store.read_history(folder)
+    damage(folder / "config.json")
+    with pytest.raises(FileError, match="config.json cannot be read"):
+        store.read_config(folder)
+    damage(folder / "orbits.npz")
+    with pytest.raises(FileError, match="orbits.npz cannot be read"):
+        store.read_orbits(folder)
+
+
+SIZES = "--epochs 2 --n-hidden 5 --record-burn-in 3 --record-steps 2".split()
+
+
+def test_the_command_line_runs_a_combination_of_settings_and_lists_them(tmp_path, capsys):
+    root = ["--root", str(tmp_path)]
+    assert main(["run", "sine", "--preset", "quick", "--seed", "0", "1", *root, *SIZES]) == 0
+    out, error = capsys.readouterr()
+    assert "sine lstm seed 1: epoch 2 of 2" in error
+    assert all((Path(line) / "done.json").exists() for line in out.split())
+    assert main(["list", *root]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert len(listed) == 4 and all("done, best epoch" in line for line in listed[::2])
+    assert all("n_hidden 5" in line for line in listed[::2])
+    assert main(["list", "--root", str(tmp_path / "empty")]) == 0
+    assert "No runs in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["sine", "--modle", "lstm"], "Did you mean --model"),
+        (["sine", "--model", "lstn"], "Did you mean 'lstm'"),
+        (["sine", "--epochs", "many"], "invalid int value"),
+        (["sine", "--device", "cuda:77"], "does not have"),
+        (["classification", "--length", "20"], "at least 49"),
+        (["sinus"], "invalid choice"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_explained(arguments, hint, tmp_path, capsys):
+    try:
+        status = main(["run", *arguments, "--root", str(tmp_path / "empty")])
+    except SystemExit as end:  # argparse
+        status = end.code
+    assert status == 2 and hint in capsys.readouterr().err
+    assert not (tmp_path / "empty").exists()
+
+
+def test_the_package_runs_as_a_program(tmp_path):
+    made = subprocess.run(
+        [sys.executable, "-m", "rnnlib", "list", "--root", str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(HOME)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0 and "No runs in" in made.stdout, made.stderr

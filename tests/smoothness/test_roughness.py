@@ -1,0 +1,149 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlib.smoothness import chaotic_lstm_cost
+from rnnlib.smoothness.roughness import (
+    count_local_minima,
+    descend,
+    exponential_rate,
+    measured_constants,
+    minima_density,
+    power_law,
+    roughness_at,
+)
+from rnnlib.smoothness.scalar_cells import linear_cell, tanh_cell
+from rnnlib.smoothness.theorem1 import squared_loss
+
+
+def test_search_finds_the_known_maximum_of_the_linear_cell():
+    """Hypothesis: for x' = theta x and targets 1 the steepest point is the corner (1, -1)."""
+    cell, n = linear_cell(1.0, 1.0), 16
+    found = measured_constants(cell, torch.ones(n, 1).double(), [n], [squared_loss()], rounds=10)
+    corners = torch.tensor([[1.0, -1.0], [-1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]).double()
+    best = roughness_at(cell, corners, torch.ones(n, 1).double(), [n], [squared_loss()])
+    torch.testing.assert_close(found.l_v, best[0].amax(-1))
+    torch.testing.assert_close(found.dl_v, best[1].amax(-1))
+
+
+def test_search_finds_the_narrow_peak_of_the_expanding_cell():
+    """Hypothesis: near the unstable fixed point the slope by x0 is at least its closed form.
+
+    At x0 = 0, w = W, v = 1 and targets 1 it is 2/N sum W^t, within W^-N of the origin only.
+    """
+    w, n = 1.5, 30
+    found = measured_constants(
+        tanh_cell(w), torch.ones(n, 1).double(), [n], [squared_loss()], rounds=20
+    )
+    closed = 2 / n * sum(w**t for t in range(1, n + 1))
+    assert found.l_v.item() >= closed * (1 - 1e-6)
+
+
+def test_fits_recover_known_rates():
+    """Hypothesis: power laws and exponentials with known exponents are fitted exactly."""
+    n = np.array([4, 8, 16, 32])
+    assert power_law(n, 3 * n**2.5).slope == pytest.approx(2.5)
+    fit = exponential_rate(n, 0.1 * np.exp(0.3 * n))
+    assert fit.slope == pytest.approx(0.3) and fit.error < 1e-10
+
+
+@pytest.mark.parametrize("waves", [1, 7, 40])
+def test_counter_knows_the_minima_of_a_sine(waves):
+    """Hypothesis: sin(2 pi k s) has k minima on (0, 1), at any resolution that shows them."""
+    for points in (200, 5001):
+        s = np.linspace(0, 1, points)
+        assert count_local_minima(np.sin(2 * np.pi * waves * s)) == waves
+
+
+def test_counter_on_plateaus_ends_and_batches():
+    """Hypothesis: a flat valley counts once, a shoulder and the ends never."""
+    curves = np.array(
+        [[3, 1, 1, 1, 2, 2], [3, 2, 2, 1, 1, 0], [0, 1, 2, 1, 0, 1], [0, 0, 1, 0, 0, 0]], float
+    )
+    assert count_local_minima(curves).tolist() == [1, 0, 1, 0]
+
+
+def test_density_of_a_sine_does_not_depend_on_a_fine_spacing():
+    """Hypothesis: resolved, the density is the true one; unresolved noise gives 1 / (3 h)."""
+    spacings = [1e-3, 1e-4]
+    sine = minima_density(
+        lambda s: np.sin(2 * np.pi * 50 * s), 0, 10, spacings, windows=50, points=2000
+    )
+    assert sine.mean(1) == pytest.approx([50, 50], rel=0.1)
+    noise = np.random.default_rng(0)
+    rough = minima_density(lambda s: noise.random(len(s)), 0, 10, [1e-3], windows=50, points=500)
+    assert rough.mean() == pytest.approx(1 / (3 * 1e-3), rel=0.03)
+
+
+def test_descent_on_a_parabola_follows_its_closed_form():
+    """Hypothesis: unclipped steps contract by 1 - rate; clipped ones have the clip's length."""
+    start = torch.tensor([[4.0], [-2.0]], dtype=torch.float64)
+    half = lambda p: 0.5 * p.square().sum(-1)  # noqa: E731
+    free = descend(half, start, steps=5, rate=0.1)
+    torch.testing.assert_close(free[-1], start * 0.9**5)
+    clipped = descend(half, start, steps=3, rate=0.1, clip=1.0)
+    torch.testing.assert_close(clipped[:, 0, 0], torch.tensor([4, 3.9, 3.8, 3.7]).double())
+
+
+def test_clipping_does_not_touch_short_gradients():
+    """Hypothesis: where no gradient exceeds the threshold the paths are the same numbers."""
+    start = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
+    wave = lambda p: torch.cos(3 * p).sum(-1) / 3  # noqa: E731
+    assert torch.equal(
+        descend(wave, start, steps=20, rate=0.1),
+        descend(wave, start, steps=20, rate=0.1, clip=1.001),
+    )
+
+
+def test_derivatives_along_the_line_match_differences_of_the_cost():
+    """Hypothesis: forward derivatives by s agree with central differences of the fast cost."""
+    s, h = torch.tensor([0.4, 0.8, 1.1], dtype=torch.float64), 1e-5
+    first, second = chaotic_lstm_cost.derivatives_along(s, [12])
+    below, here, above = (chaotic_lstm_cost.cost_along((s + d).numpy(), 12) for d in (-h, 0.0, h))
+    torch.testing.assert_close(
+        first[0], torch.as_tensor((above - below) / (2 * h)), rtol=1e-5, atol=1e-8
+    )
+    torch.testing.assert_close(
+        second[0], torch.as_tensor((above - 2 * here + below) / h**2), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_windows_of_the_whole_length_are_the_plain_cost():
+    """Hypothesis: one window is the cost itself, and every windowed cost vanishes at s = 1."""
+    s = np.array([0.7, 1.0, 1.2])
+    assert np.array_equal(
+        chaotic_lstm_cost.cost_along(s, 20, 20), chaotic_lstm_cost.cost_along(s, 20)
+    )
+    for m in (1, 5, 10):
+        assert chaotic_lstm_cost.cost_along(s, 20, m)[1] < 1e-20
+
+
+def test_chaos_multiplies_minima_and_regular_dynamics_do_not():
+    """Hypothesis: in the chaotic interval their number grows with N; below it, it does not."""
+    chaotic, regular = np.linspace(0.95, 1.05, 20001), np.linspace(0.4, 0.7, 20001)
+    few, many = (
+        int(count_local_minima(chaotic_lstm_cost.cost_along(chaotic, n))) for n in (20, 40)
+    )
+    assert many > 10 * few > 0
+    assert count_local_minima(chaotic_lstm_cost.cost_along(regular, 200)) < 10
+
+
+def test_bad_input_is_named():
+    """Hypothesis: wrong arguments raise a ValueError that names them."""
+    cell, one = tanh_cell(1.0), torch.zeros(1, 1, dtype=torch.float64)
+    flat = lambda p: p.sum(-1)  # noqa: E731
+    for call, words in (
+        (lambda: count_local_minima([0.0, math.nan]), "values has 1"),
+        (lambda: power_law([1, 2], [1, 2]), "values has 2"),
+        (lambda: power_law([1, 2, 3], [1, -2, 3]), "positive"),
+        (lambda: minima_density(np.sin, 0, 1, [1e-3], points=2), "points=2"),
+        (lambda: minima_density(np.sin, 0, 1, [1.0]), "interval of length 1"),
+        (lambda: descend(flat, one, steps=0, rate=1.0), "steps=0"),
+        (lambda: descend(flat, one, steps=1, rate=1.0, clip=0.0), "clip=0"),
+        (lambda: roughness_at(cell, one, one, [2], [squared_loss()]), "lengths run"),
+        (lambda: chaotic_lstm_cost.cost_along(np.ones(1), 10, 3), "window is 3"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()

@@ -1,0 +1,224 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnlib.smoothness import theorem1
+from rnnlib.smoothness.roughness import (
+    exponential_rate,
+    measured_constants,
+    power_law,
+    roughness_at,
+)
+from rnnlib.smoothness.scalar_cells import affine_cell, linear_cell, tanh_cell
+from rnnlib.smoothness.theorem1 import cross_entropy_loss, squared_loss
+
+LOSSES = [squared_loss(), cross_entropy_loss()]
+unit = st.floats(0, 1)
+
+
+@pytest.mark.parametrize("l_f", [0.0, 0.3, 1 - 1e-9, 1.0, 1 + 1e-9, 1.7])
+def test_spread_is_the_sum_of_powers(l_f):
+    """Hypothesis: S(t) equals the sum (S11), also as L_f -> 1, where it is sqrt(t + 1)."""
+    for t in (0, 1, 5, 40):
+        direct = math.sqrt(sum(l_f ** (2 * ell) for ell in range(t + 1)))
+        assert theorem1.spread(l_f, t) == pytest.approx(direct, rel=1e-12)
+
+
+def test_cross_entropy_is_torchs():
+    """Hypothesis: the second loss is binary cross entropy with logits, summed over outputs."""
+    y, target = 30 * torch.randn(50, 3).double(), torch.randint(2, (3,)).double()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        y, target.expand_as(y), reduction="none"
+    ).sum(-1)
+    torch.testing.assert_close(theorem1.cross_entropy(y, target), expected)
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    st.integers(1, 4), st.floats(0.01, 30), st.integers(0, 2**31), st.sampled_from([True, False])
+)
+def test_lemma_2_holds_with_the_added_constants(n_y, size, seed, entropy):
+    """Hypothesis: K0..K4 and Psi(0) bound both losses and their slopes on random pairs."""
+    generator = torch.Generator().manual_seed(seed)
+    loss = cross_entropy_loss(n_y) if entropy else squared_loss()
+    y, z = size * torch.randn(2, 200, n_y, dtype=torch.float64, generator=generator)
+    target = torch.randint(2, (n_y,), generator=generator).double()
+    gap, l_y = (y - z).norm(dim=-1), float(target.norm())
+    m = torch.maximum(y.norm(dim=-1), z.norm(dim=-1))
+    change = (loss.function(y, target) - loss.function(z, target)).abs()
+    assert (change <= (loss.k0 + loss.k1 * l_y + loss.k2 * m) * gap * (1 + 1e-9) + 1e-12).all()
+
+    def psi(y):
+        slope = torch.func.grad(lambda y: loss.function(y, target).sum())(y)
+        return slope + loss.k3 * target
+
+    assert ((psi(y) - psi(z)).norm(dim=-1) <= loss.k4 * gap * (1 + 1e-9) + 1e-12).all()
+    bound = torch.as_tensor(loss.psi(y.norm(dim=-1).numpy()))
+    assert (psi(y).norm(dim=-1) <= bound * (1 + 1e-9) + 1e-12).all()
+
+
+def test_lemma_2_without_k0_fails_for_cross_entropy():
+    """Hypothesis: no K2 serves as printed; near zero with label 0 the needed one is unbounded."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    needed = [
+        float(theorem1.cross_entropy(zero + e, zero) - theorem1.cross_entropy(zero, zero)) / e**2
+        for e in (1e-2, 1e-4)
+    ]
+    assert needed[0] > 40 and needed[1] > 4000
+
+
+CELLS = st.one_of(
+    st.builds(tanh_cell, st.floats(0.1, 1.6), st.just(1.0), st.floats(0.1, 2)),
+    st.builds(tanh_cell, st.floats(0.1, 0.9), st.floats(0.1, 1), st.floats(0.1, 2)),
+    st.builds(linear_cell, st.floats(0.1, 1), st.floats(0.1, 2), st.floats(0.02, 2)),
+    st.builds(affine_cell, st.floats(-0.5, 0.5), st.floats(0.05, 0.5)),
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(CELLS, st.integers(0, 2**31))
+def test_premises_hold_on_the_box(cell, seed):
+    """Hypothesis: the constants bound all first and second derivatives, and orbits stay inside."""
+    p, n = cell.premises, len(cell.low)
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.rand(400, n, dtype=torch.float64, generator=generator)
+    corners = torch.cartesian_prod(*[torch.tensor([0.0, 0.5, 1.0]).double()] * n)
+    points = cell.low + (cell.high - cell.low) * torch.cat([draw, corners])
+    names = list(cell.system.theta)
+
+    def along(map_):
+        return lambda q: map_(q[:1], None, dict(zip(names, q[1:], strict=True)))[0]
+
+    for map_, first, second in ((cell.system.f, p.l_f, p.dl_f), (cell.system.g, p.l_g, p.dl_g)):
+        gradient = torch.func.vmap(torch.func.grad(along(map_)))(points)
+        hessian = torch.func.vmap(torch.func.hessian(along(map_)))(points)
+        assert gradient.norm(dim=-1).max() <= first * (1 + 1e-12)
+        assert torch.linalg.matrix_norm(hessian, 2).max() <= second * (1 + 1e-12)
+        if map_ is cell.system.f:
+            assert gradient[:, 0].abs().max() <= p.l_x * (1 + 1e-12)
+            assert gradient[:, 1:].norm(dim=-1).max() <= p.l_theta * (1 + 1e-12)
+    theta = dict(zip(names, points[:, 1:].unbind(-1), strict=True))
+    here = cell.system.at(theta)
+    assert (here.step(points[:, :1]).abs() <= cell.high[0] * (1 + 1e-12)).all()
+    assert here.read(points[:, :1]).abs().max() <= p.m * (1 + 1e-12)
+    assert points.norm(dim=-1).max() <= p.radius * (1 + 1e-12)
+
+
+@settings(deadline=None, derandomize=True, max_examples=20)
+@given(CELLS, st.integers(0, 2**31))
+def test_bounds_lie_above_every_measurement(cell, seed):
+    """Hypothesis: the mended and the sharpened constants bound what a search finds."""
+    targets = torch.randint(2, (12, 1), generator=torch.Generator().manual_seed(seed)).double()
+    lengths = [1, 3, 12]
+    found = measured_constants(
+        cell, targets, lengths, LOSSES, rounds=4, children=8, digits=6, seed=seed
+    )
+    index = np.array(lengths) - 1
+    for k, loss in enumerate(LOSSES):
+        for bound in (
+            theorem1.mended(cell.premises, loss, 12),
+            theorem1.mended(cell.premises, loss, 12, confined=True),
+            theorem1.sharp(cell.premises, loss, 12),
+        ):
+            assert (bound.l_v[index] >= found.l_v[k].numpy() * (1 - 1e-9)).all()
+            assert (bound.dl_v[index] >= found.dl_v[k].numpy() * (1 - 1e-9)).all()
+
+
+@settings(deadline=None, derandomize=True, max_examples=15)
+@given(CELLS, st.integers(0, 2**31))
+def test_bounds_hold_for_pairs_of_points(cell, seed):
+    """Hypothesis: differences of the gradient, not only derivatives, obey the constants."""
+    from rnnlib.smoothness.sensitivities import cost_derivatives, sensitivities
+
+    draw = torch.rand(2, 64, len(cell.low), generator=torch.Generator().manual_seed(seed)).double()
+    points, n = cell.low + (cell.high - cell.low) * draw, 8
+    theta = dict(zip(cell.system.theta, points[..., 1:].unbind(-1), strict=True))
+    s = sensitivities(cell.system.at(theta), points[..., :1], n, with_x0=True)
+    gap = (points[0] - points[1]).norm(dim=-1)
+    for loss in LOSSES:
+        c = cost_derivatives(s, torch.ones(n, 1).double(), loss.function)
+        bound = theorem1.sharp(cell.premises, loss, n)
+        change = (c.value[-1, 0] - c.value[-1, 1]).abs()
+        assert (change <= bound.l_v[-1] * gap * (1 + 1e-9)).all()
+        bend = (c.gradient[-1, 0] - c.gradient[-1, 1]).norm(dim=-1)
+        assert (bend <= bound.dl_v[-1] * gap * (1 + 1e-9)).all()
+
+
+def test_printed_curvature_bound_is_violated_by_a_parabola():
+    """Hypothesis: with L'_g in place of L_g^2 the printed L'_V is 0 for a linear system."""
+    cell = affine_cell(0.5, 0.5)
+    assert theorem1.printed(cell.premises, squared_loss(), 5).dl_v.max() == 0
+    point = torch.zeros(1, 2, dtype=torch.float64)
+    curvature = roughness_at(cell, point, torch.zeros(5, 1).double(), [5], [squared_loss()])
+    assert curvature[1].item() > 1
+
+
+def test_dropping_psi_at_zero_breaks_the_bound():
+    """Hypothesis: without Psi(0) the constant lies below a curvature that is attained."""
+    cell, loss = linear_cell(0.9, 0.1, gain=0.02), cross_entropy_loss()
+    premises = cell.premises._replace(l_y=0.0)
+    point = torch.tensor([[0.1, 0.9]], dtype=torch.float64)
+    attained = roughness_at(cell, point, torch.zeros(5, 1).double(), [5], [loss])[1].item()
+    without = theorem1.mended(premises, loss._replace(psi0=0.0), 5, confined=True).dl_v[-1]
+    assert without < attained < theorem1.mended(premises, loss, 5, confined=True).dl_v[-1]
+
+
+def test_rates_are_those_of_the_theorem():
+    """Hypothesis: the mended constants grow as (6) and (7), the sharpened ones as claimed."""
+    n = np.arange(1000, 2001, 100)
+    at = n - 1
+    for loss, slope in ((squared_loss(), 1.0), (cross_entropy_loss(), 0.5)):
+        slow = theorem1.mended(tanh_cell(1.0).premises, loss, 2000)
+        assert power_law(n, slow.l_v[at]).slope == pytest.approx(slope, abs=0.05)
+        curvature = 3.0 if slope == 1.0 else 2.5
+        assert power_law(n, slow.dl_v[at]).slope == pytest.approx(curvature, abs=0.1)
+        sharp = theorem1.sharp(tanh_cell(1.0).premises, loss, 2000)
+        assert power_law(n, sharp.l_v[at]).slope == pytest.approx(0.5, abs=0.02)
+        assert power_law(n, sharp.dl_v[at]).slope == pytest.approx(2.0, abs=0.02)
+    state = theorem1.sharp(linear_cell(1.0, 1.0).premises, squared_loss(), 2000)
+    assert power_law(n, state.l_v[at]).slope == pytest.approx(1, abs=0.02)
+    assert power_law(n, state.dl_v[at]).slope == pytest.approx(3, abs=0.02)
+    fast, n = tanh_cell(1.25).premises, np.arange(60, 100)
+    log = math.log(1.25)
+    printed_like = theorem1.mended(fast, squared_loss(), 99)
+    sharp = theorem1.sharp(fast, squared_loss(), 99)
+    for bound, powers in ((printed_like, (2, 3)), (sharp, (1, 2))):
+        for values, power in zip(bound, powers, strict=True):
+            rate = exponential_rate(n, n * values[n - 1]).slope / log
+            assert rate == pytest.approx(power, abs=0.02)
+    # contracting in the state although the joint constant exceeds one
+    calm = linear_cell(0.8, 1.0)
+    assert calm.premises.l_f > 1
+    bound = theorem1.sharp(calm.premises, squared_loss(), 400)
+    assert bound.l_v[-1] < 1.05 * bound.l_v[100] and bound.dl_v[-1] < 1.1 * bound.dl_v[100]
+
+
+def test_sharpened_constants_are_never_above_the_mended_ones():
+    """Hypothesis: the short proof gives the smaller number for every cell, loss and length."""
+    for cell in (tanh_cell(0.6, 0.6), tanh_cell(1.0), tanh_cell(1.5), linear_cell(1.0, 1.0)):
+        for loss in LOSSES:
+            sharp = theorem1.sharp(cell.premises, loss, 60)
+            mended = theorem1.mended(cell.premises, loss, 60, confined=True)
+            assert (sharp.l_v <= mended.l_v * (1 + 1e-12)).all()
+            assert (sharp.dl_v <= mended.dl_v * (1 + 1e-12)).all()
+
+
+def test_bad_input_is_named():
+    """Hypothesis: wrong arguments raise a ValueError that names them."""
+    p = tanh_cell(1.0).premises
+    for call, words in (
+        (lambda: theorem1.spread(-1.0, 3), "l_f is -1"),
+        (lambda: theorem1.spread(math.nan, 3), "l_f is nan"),
+        (lambda: theorem1.spread(1.0, -1), "t has the value -1"),
+        (lambda: theorem1.sharp(p, squared_loss(), 0), "n is 0"),
+        (lambda: theorem1.mended(p, squared_loss(), 0), "n is 0"),
+        (lambda: tanh_cell(1.5, 0.5), "r=0.5"),
+        (lambda: linear_cell(1.5, 1.0), "a=1.5"),
+        (lambda: affine_cell(0.9, 0.9), "b=0.9"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()

@@ -1,0 +1,275 @@
+"""The training loop: known steps, schedules, ends, and replicas equal to runs alone."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rnnlib.tasks.sine import Sine
+from rnnlib.tasks.symbols import Symbols
+from rnnlib.training.loop import NonFiniteLoss, Run, Settings, train
+from rnnlib.training.models import SequenceModel
+
+
+def sine(model="lstm", *, seed=0, n=4, length=30, batch_size=2, units=6, callbacks=(), **settings):
+    """A small sine run in float64."""
+    torch.manual_seed(seed)
+    task = Sine(n, length, batch_size)
+    task.z = [z.double() for z in task.z]
+    task.target = [target.double() for target in task.target]
+    network = SequenceModel(model, 1, units, 1, task.input_bound).double()
+    settings = {"epochs": 3, "learning_rate": 1e-2} | settings
+    return Run(task, network, Settings(**settings), callbacks, f"sine {seed}")
+
+
+def weights(run):
+    return torch.cat([p.detach().flatten() for p in run.model.parameters()])
+
+
+class Slope:
+    """Fit y = w z to y = 2 z: a quadratic cost with its minimum at w = 2."""
+
+    carries_state, best = False, "error"
+
+    def __init__(self, targets=((2.0, 4.0),)):
+        self.targets = [torch.tensor(t).reshape(2, 1, 1) for t in targets]
+
+    def batches(self):
+        z = torch.tensor([1.0, 2.0]).reshape(2, 1, 1)
+        return [(z, target) for target in self.targets]
+
+    def loss(self, y, target):
+        loss = (y - target).square().sum()
+        return loss, {"error": loss.detach()}, 2
+
+    def evaluate(self, model):
+        return {}
+
+    def solved(self, record):
+        return False
+
+
+class Gain(nn.Module):
+    def __init__(self, w=0.0):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(w))
+
+    def forward(self, z, state=None):
+        return self.w * z, z
+
+
+def test_training_finds_the_minimum_of_a_quadratic():
+    run = Run(Slope(), Gain(), Settings(epochs=2000, learning_rate=1e-2))
+    train(run, progress=False)
+    assert run.model.w.item() == pytest.approx(2, abs=1e-3)
+
+
+def test_the_first_step_of_adam_moves_each_weight_by_the_learning_rate():
+    run = Run(Slope(), Gain(), Settings(epochs=1, learning_rate=1e-2))
+    train(run, progress=False)
+    assert run.model.w.item() == pytest.approx(1e-2, rel=1e-4)
+    # d/dw of (w - 2)^2 + (2 w - 4)^2 at 0 is -20: the norm is that before clipping to 0.25
+    assert run.history[0]["gradient_norm"] == pytest.approx(20)
+    assert run.history[0]["error"] == pytest.approx(20 / 2)
+
+
+def test_the_learning_rate_falls_after_the_named_epochs():
+    run = Run(Slope(), Gain(), Settings(epochs=5, learning_rate=1.0, decay_epochs=(2, 4)))
+    train(run, progress=False)
+    rates = [record["learning_rate"] for record in run.history]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+
+
+def test_a_plateau_lowers_the_rate_and_a_tiny_rate_ends_the_run():
+    class Flat(Slope):
+        def loss(self, y, target):
+            return 0 * y.sum(), {"error": torch.tensor(2.0)}, 2
+
+    run = Run(Flat(), Gain(), Settings(epochs=1000, learning_rate=1e-3, patience=7))
+    train(run, progress=False)
+    rates = [record["learning_rate"] for record in run.history]
+    # The first epoch is the best; after 8 that are not better the rate is divided by 10.
+    assert rates[:9] == [1e-3] * 9 and rates[9] == pytest.approx(1e-4)
+    assert run.epoch == 1 + 5 * 8  # 1e-3, ..., 1e-7 is the last not below 1e-7 but for rounding
+    assert run.ended
+
+
+def test_a_solved_task_ends_the_run():
+    class Easy(Slope):
+        def solved(self, record):
+            return record["epoch"] == 3
+
+    run = Run(Easy(), Gain(), Settings(epochs=10, learning_rate=1e-2))
+    train(run, progress=False)
+    assert run.epoch == 3
+
+
+def test_the_best_epoch_is_kept_although_later_ones_are_worse():
+    run = Run(Slope(), Gain(1.9), Settings(epochs=6, learning_rate=0.3))  # overshoots
+    train(run, progress=False)
+    errors = [record["error"] for record in run.history]
+    assert run.best["epoch"] == 1 + min(range(6), key=errors.__getitem__) < 6
+    assert run.best["value"] == min(errors)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
+    nan = float("nan")
+    run = Run(
+        Slope([(2.0, 4.0), (nan, 4.0), (2.0, 4.0)]), Gain(), Settings(epochs=3, learning_rate=1)
+    )
+    with pytest.raises(NonFiniteLoss, match="epoch 1, batch 2 of 3.*learning_rate"):
+        train(run, progress=False)
+    assert run.history == []
+
+
+@pytest.mark.parametrize("name", ["epochs", "learning_rate", "clip"])
+def test_settings_that_are_not_positive_are_errors(name):
+    values = {"epochs": 1, "learning_rate": 1.0, "clip": 1.0} | {name: 0}
+    with pytest.raises(ValueError, match=f"{name} is 0"):
+        Settings(**values)
+
+
+def test_callbacks_see_every_epoch_from_0_in_evaluation_mode():
+    seen = []
+    run = sine(callbacks=[lambda epoch, model: seen.append((epoch, model.training))])
+    train(run, progress=False)
+    assert seen == [(0, False), (1, False), (2, False), (3, False)]
+
+
+@pytest.mark.parametrize("model", ["lstm", "slstm", "slstm-certified", "ornn", "gru", "elman"])
+def test_replicas_trained_together_equal_runs_trained_alone(model):
+    together = [sine(model, seed=seed, epochs=4) for seed in range(3)]
+    alone = [sine(model, seed=seed, epochs=4) for seed in range(3)]
+    train(together, progress=False)
+    for a, b in zip(together, alone, strict=True):
+        train(b, progress=False)
+        assert (weights(a) - weights(b)).abs().max() < 1e-9
+        assert a.history[-1]["mse"] == pytest.approx(b.history[-1]["mse"], rel=1e-9)
+
+
+def test_replicas_keep_their_own_lengths_schedules_and_ends():
+    def runs():
+        made = []
+        for k, length in enumerate((49, 60)):
+            torch.manual_seed(k)
+            task = Symbols(40, 20, length, 20, data_seed=k)
+            settings = Settings(epochs=3 + 2 * k, learning_rate=1e-2, decay_epochs=(1 + k,))
+            made.append(Run(task, SequenceModel("lstm", 6, 5, 4), settings))
+        return made
+
+    together, alone = runs(), runs()
+    train(together, progress=False)
+    for a, b in zip(together, alone, strict=True):
+        train(b, progress=False)
+        assert a.epoch == b.epoch
+        for x, y in zip(a.history, b.history, strict=True):
+            assert x == pytest.approx(y, rel=1e-3)  # float32, a few steps
+
+
+def test_a_run_taken_up_from_its_state_equals_one_never_interrupted():
+    class Dropping(SequenceModel):
+        def forward(self, z, state=None):
+            return super().forward(nn.functional.dropout(z, 0.5, self.training), state)
+
+    def run():
+        made = sine(epochs=6, decay_epochs=(2,))
+        torch.manual_seed(0)
+        made.model.__class__ = Dropping
+        return made
+
+    whole, first, second = run(), run(), run()
+    train(whole, progress=False)
+
+    class Stop(Exception):
+        pass
+
+    def stop(run):
+        if run.epoch == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(first, stop, progress=False)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    torch.randn(17)  # the surroundings' random numbers are of no influence
+    train(second, progress=False)
+    assert second.history == whole.history
+    assert torch.equal(weights(second), weights(whole))
+
+
+def test_training_leaves_the_random_numbers_of_its_surroundings_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run = sine()
+    torch.manual_seed(5)
+    train(run, progress=False)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_carried_state_goes_on_where_the_batch_before_ended_and_starts_anew_each_epoch():
+    class Counter(nn.Module):
+        """Counts its steps; the weight does nothing."""
+
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, z, state=None):
+            steps = torch.arange(1.0, len(z) + 1) + (0 if state is None else state)
+            return steps + 0 * self.w, steps[-1]
+
+    class Seen(Slope):
+        carries_state = True
+
+        def __init__(self):
+            self.last = []
+
+        def batches(self):
+            return [(torch.zeros(4), None)] * 3
+
+        def loss(self, y, target):
+            self.last.append(y[-1].item())
+            return y.sum(), {"error": y.sum().detach()}, 1
+
+    run = Run(Seen(), Counter(), Settings(epochs=2, learning_rate=1e-3))
+    train(run, progress=False)
+    assert run.task.last == [4, 8, 12, 4, 8, 12]
+    with pytest.raises(ValueError, match="carries its state"):
+        train([run, run], progress=False)
+
+
+def test_lines_are_printed_where_there_is_no_terminal(capsys):
+    train(sine(), progress=True)
+    error = capsys.readouterr().err
+    assert "sine 0: epoch 3 of 3, mse" in error and "done" in error
+    train(sine(), progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_mse_of_answering_zero_is_one_half():
+    task = Sine(100, 400, 10)
+    total = sum(float(task.loss(0 * t, t)[0]) for _, t in task.batches())
+    count = sum(task.loss(t, t)[2] for _, t in task.batches())
+    assert count == 400 * 100
+    assert total / count == pytest.approx(0.5, abs=5e-3)
+
+
+def test_the_sine_targets_have_the_frequency_that_the_input_says():
+    task = Sine(7, 50, 3)
+    for z, target in task.batches():
+        assert (z == z[0]).all()
+        t = torch.arange(1, 51, dtype=torch.float64)[:, None]
+        torch.testing.assert_close(
+            target[..., 0].double(), torch.sin(z[0, :, 0].double() * t), atol=2e-6, rtol=0
+        )
+    omega = torch.cat([z[0, :, 0] for z, _ in task.batches()])
+    assert omega[0] == pytest.approx(math.pi / 16) and omega[-1] == pytest.approx(math.pi / 8)
+
+
+@pytest.mark.parametrize("name", ["n_sequences", "length", "batch_size"])
+def test_a_sine_task_of_no_size_is_an_error(name):
+    sizes = {"n_sequences": 2, "length": 3, "batch_size": 1} | {name: 0}
+    with pytest.raises(ValueError, match=f"{name} is 0"):
+        Sine(**sizes)

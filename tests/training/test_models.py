@@ -1,0 +1,74 @@
+"""The named models: the same numbers as systems, and their constraints after a step."""
+
+import pytest
+import torch
+
+from rnnlib import certify, orthogonality_error, simulate
+from rnnlib.nn.stable_lstm import PUBLISHED_RADII
+from rnnlib.training.models import LABELS, MODELS, REBASE_EVERY, SequenceModel
+
+
+def network(model, n_in=2, units=6, n_out=3, **more):
+    torch.manual_seed(1)
+    return SequenceModel(model, n_in, units, n_out, **more)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_and_its_system_give_the_same_outputs(model):
+    net = network(model)
+    z = torch.randn(20, 3, 2, dtype=torch.float64)
+    system = net.system()
+    x0 = torch.zeros(3, system.n_x, dtype=torch.float64)
+    y = simulate(system, x0, 20, inputs=z, observe="output")
+    torch.testing.assert_close(net.double()(z)[0], y, atol=1e-6, rtol=0)
+    assert system.name == LABELS[model]
+
+
+def test_the_system_is_a_copy():
+    net = network("lstm")
+    system = net.system()
+    before = {name: p.clone() for name, p in system.theta.items()}
+    for p in net.parameters():
+        p.data.fill_(7)
+    assert all(torch.equal(before[name], p) for name, p in system.theta.items())
+
+
+def test_an_unknown_model_is_an_error_with_the_nearest_name():
+    with pytest.raises(ValueError, match="'ltsm'.*Did you mean 'lstm'"):
+        network("ltsm")
+
+
+def test_the_published_stable_lstm_has_its_column_sums_after_a_step():
+    net = network("slstm")
+    net.constrain_(1)
+    for matrix, radius in zip(net.layer.weight_hh_l0.chunk(4), PUBLISHED_RADII, strict=True):
+        torch.testing.assert_close(matrix.abs().sum(0), torch.full((6,), radius))
+
+
+def test_the_certified_stable_lstm_is_certified_for_inputs_up_to_its_bound():
+    net = network("slstm-certified", input_bound=2.0)
+    for p in net.parameters():
+        p.data.mul_(5)
+    net.constrain_(1)
+    assert certify(net.layer, input_bound=2.0).constant < 1
+
+
+def test_the_orthogonal_rnn_moves_its_base_every_hundred_steps_and_keeps_its_matrix():
+    net = network("ornn")
+    net.layer.skew.data.normal_()
+    before = net.layer.recurrent_matrix().detach().clone()
+    net.constrain_(REBASE_EVERY - 1)
+    assert net.layer.skew.abs().max() > 0
+    net.constrain_(REBASE_EVERY)
+    assert net.layer.skew.abs().max() == 0
+    torch.testing.assert_close(net.layer.recurrent_matrix(), before, atol=1e-5, rtol=0)
+    assert net.diagnostics() == {"orthogonality_error": orthogonality_error(net.layer)}
+
+
+@pytest.mark.parametrize("model", ["lstm", "gru", "elman"])
+def test_models_without_a_constraint_are_left_alone(model):
+    net = network(model)
+    before = [p.clone() for p in net.parameters()]
+    net.constrain_(REBASE_EVERY)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    assert net.diagnostics() == {}
