@@ -17,9 +17,16 @@ from rnnlib.nn.orthogonal_rnn import OrthogonalRNN, orthogonality_error
 from rnnlib.nn.stable_lstm import project_certified_, project_published_
 from rnnlib.smoothness.cost import cost, cost_over, mean_squared_error, squared_error
 from rnnlib.smoothness.sensitivities import sensitivities
-from rnnlib.systems.adapters import flatten_state, from_module, from_step, lstm, unflatten_state
+from rnnlib.systems.adapters import (
+    flatten_state,
+    from_function,
+    from_module,
+    from_step,
+    lstm,
+    unflatten_state,
+)
 from rnnlib.systems.derivatives import jacobian, push_forward
-from rnnlib.systems.known_maps import from_function, henon, linear, logistic
+from rnnlib.systems.known_maps import henon, linear, logistic
 from rnnlib.systems.system import System, closed_loop
 from rnnlib.training.recorders import OrbitRecorder
 

@@ -24,8 +24,7 @@ from rnnlib.tasks.sine import Sine, frequencies
 from rnnlib.tasks.symbols import SYMBOLS, Symbols, one_hot
 from rnnlib.training.loop import Callback, Settings
 from rnnlib.training.models import SequenceModel, check_model
-from rnnlib.training.recorders import OrbitRecorder, pack_samples
-from rnnlib.training.snapshots import Snapshots
+from rnnlib.training.recorders import OrbitRecorder, Snapshots, pack_samples
 
 PRESETS = ("quick", "middle", "full")
 DECAY = (500, 1000, 2000)  # epochs

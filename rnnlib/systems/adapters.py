@@ -1,6 +1,6 @@
-"""From a `torch.nn` module to a system in one line."""
+"""From a `torch.nn` module, or any function that makes one step, to a system in one line."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -144,6 +144,36 @@ def from_step(step, n_x: int, n_z: int = 0, readout=None, name: str = "step") ->
 
     optional = {} if readout is None else {"g": lambda x, z, theta: readout(x)}
     return System(f=f, n_x=n_x, n_z=n_z, theta=theta, name=name, **optional)
+
+
+def from_function(
+    f: Callable, n_x: int, theta: Mapping[str, Tensor | float] | None = None, name: str = "map"
+) -> System:
+    """Turn a Python function ``f(x, theta) -> x'`` into a system without input.
+
+    Args:
+        f: takes states of shape ``(*batch, n_x)`` and the parameters by name, returns states.
+        n_x: the dimension of the state.
+        theta: parameters. A number or a tensor is one scalar parameter per batch element: any
+            axes that it has are batch axes.
+        name: what figures and messages call it.
+
+    Raises:
+        ValueError: a parameter is not finite.
+    """
+    theta = {
+        key: torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float64)
+        for key, value in (theta or {}).items()
+    }
+    for key, value in theta.items():
+        _check_finite(f"theta[{key!r}]", value)
+    return System(
+        f=lambda x, z, theta: f(x, theta),
+        n_x=n_x,
+        theta=theta,
+        core=dict.fromkeys(theta, 0),
+        name=name,
+    )
 
 
 def flatten_state(state: Tensor | tuple[Tensor, Tensor]) -> Tensor:

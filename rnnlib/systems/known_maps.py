@@ -1,41 +1,10 @@
-"""Plain maps with known answers, and any Python function, as systems."""
-
-from collections.abc import Callable, Mapping
+"""Plain maps with known answers."""
 
 import torch
 from torch import Tensor
 
+from rnnlib.systems.adapters import from_function
 from rnnlib.systems.system import System, _check_finite
-
-
-def from_function(
-    f: Callable, n_x: int, theta: Mapping[str, Tensor | float] | None = None, name: str = "map"
-) -> System:
-    """Turn a Python function ``f(x, theta) -> x'`` into a system without input.
-
-    Args:
-        f: takes states of shape ``(*batch, n_x)`` and the parameters by name, returns states.
-        n_x: the dimension of the state.
-        theta: parameters. A number or a tensor is one scalar parameter per batch element: any
-            axes that it has are batch axes.
-        name: what figures and messages call it.
-
-    Raises:
-        ValueError: a parameter is not finite.
-    """
-    theta = {
-        key: torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float64)
-        for key, value in (theta or {}).items()
-    }
-    for key, value in theta.items():
-        _check_finite(f"theta[{key!r}]", value)
-    return System(
-        f=lambda x, z, theta: f(x, theta),
-        n_x=n_x,
-        theta=theta,
-        core=dict.fromkeys(theta, 0),
-        name=name,
-    )
 
 
 def logistic(r: Tensor | float) -> System:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnnlib.files import FileError, write
+from rnnlib.files import FileError, save_checkpoint, write
 
 CHUNK = 100  # steps per call: torch's layers are at their fastest, and the memory is small
 
@@ -172,3 +172,21 @@ def pack_samples(folder: Path, inputs: list[int], steps: int) -> None:
             file, epochs=samples.epochs, inputs=samples.inputs[inputs], orbits=chosen
         ),
     )
+
+
+class Snapshots:
+    """A callback that stores the weights every so many epochs, ``epoch_00010.pt`` and so on.
+
+    Args:
+        folder: where to; made if needed.
+        every: at epochs 0, ``every``, ``2 every``, ...
+        until: the last epoch to keep.
+    """
+
+    def __init__(self, folder: Path, every: int, until: int):
+        self.folder, self.every, self.until = folder, every, until
+
+    def __call__(self, epoch: int, model: nn.Module) -> None:
+        if epoch % self.every == 0 and epoch <= self.until:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_checkpoint(self.folder / f"epoch_{epoch:05}.pt", model.state_dict())
