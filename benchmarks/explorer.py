@@ -19,7 +19,7 @@ from statistics import median
 from ipywidgets.embed import dependency_state, embed_data
 from playwright.sync_api import Page, sync_playwright
 
-from rnnlib.widgets.explorer import ChaosExplorer
+from rnnlib.widgets import ChaosExplorer
 
 HOST = Path(__file__).resolve().parents[1] / "book" / "assets" / "anywidget-host.js"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")

@@ -20,10 +20,8 @@ from torch.nn import functional
 
 from benchmarks.table import Row, medians, one_core, row, table
 from rnnlib import simulate
-from rnnlib.language.fast_decoding import fast_closed_loop
-from rnnlib.language.model import LanguageModel
-from rnnlib.tasks import wikitext
-from rnnlib.tasks.corpus import streams, windows
+from rnnlib.language import LanguageModel, fast_closed_loop
+from rnnlib.tasks import streams, wikitext, windows
 
 WORDS, UNITS, STEPS = 33278, 800, 20
 SAME = 50  # steps for which the words are compared: the network is chaotic

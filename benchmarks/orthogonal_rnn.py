@@ -20,9 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from benchmarks.table import Row, medians, one_core, row, table
-from rnnlib.nn import orthogonal_rnn
-from rnnlib.nn.orthogonal_rnn import OrthogonalRNN
-from rnnlib.nn.skew_expm import skew_expm
+from rnnlib.nn import OrthogonalRNN, orthogonal_rnn, skew_expm
 
 UNITS, TIME = 200, 400
 LSTM_BAR = 1 / 0.35

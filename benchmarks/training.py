@@ -17,8 +17,7 @@ from torch import nn
 
 from benchmarks.orthogonal_rnn import TIME, UNITS, Stepwise
 from benchmarks.table import Row, medians, one_core, row, table
-from rnnlib.training.loop import Run, Settings, _descend
-from rnnlib.training.models import SequenceModel
+from rnnlib.training import Run, SequenceModel, Settings, descend
 
 SETTINGS = Settings(epochs=1, learning_rate=1e-3)
 REPLICAS = 4
@@ -60,7 +59,7 @@ def run_of(model: str, task: Given, device="cpu") -> Run:
 
 
 def descend(runs: list[Run]) -> None:
-    _descend(runs, [(run.task.z, run.task.target) for run in runs])
+    descend(runs, [(run.task.z, run.task.target) for run in runs])
 
 
 def by_hand(run: Run):

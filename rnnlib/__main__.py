@@ -8,11 +8,8 @@ import typing
 from pathlib import Path
 
 from rnnlib.files import FileError, read_json
-from rnnlib.runs import runner, store
-from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, configure
-from rnnlib.runs.language_dynamics import analyse_language
-from rnnlib.runs.sine_dynamics import analyse
-from rnnlib.training.loop import NonFiniteLoss
+from rnnlib.runs import EXPERIMENTS, PRESETS, analyse, analyse_language, configure, runner, store
+from rnnlib.training import NonFiniteLoss
 
 ROOTS = {"full": "results", "middle": "results", "quick": "_build/quick"}
 REPEATED = ("seed", "length", "model")  # these take several values: a run for each combination

@@ -1,0 +1,92 @@
+"""Where does it go?
+
+Orbits, steady states, Lyapunov exponents, fixed points, basins, entropy and bifurcations of any
+system.
+"""
+
+from rnnlib.dynamics.basins import (
+    UNDECIDED,
+    Attractor,
+    Basins,
+    basins,
+    find_attractor,
+    section,
+    settle,
+)
+from rnnlib.dynamics.entropy import (
+    Entropy,
+    box_entropy,
+    entropy_along,
+    gaussian_entropy,
+    knn_entropy,
+    log_abs_det,
+)
+from rnnlib.dynamics.fixed_points import FixedPoints, box, fixed_points
+from rnnlib.dynamics.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
+from rnnlib.dynamics.neimark_sacker import (
+    ITERATIONS,
+    Crossing,
+    find_crossing,
+    growths,
+    multiplier,
+    normal_form,
+    segment,
+)
+from rnnlib.dynamics.orbits import OrbitDiagram, check_steps, orbit_diagram, simulate, trajectory
+from rnnlib.dynamics.oscillation import (
+    FLAT,
+    STEPS,
+    Oscillation,
+    frequency_response,
+    oscillation,
+    phase_error,
+)
+from rnnlib.dynamics.phase_memory import phase_memory
+from rnnlib.dynamics.robustness import Robustness, return_curves, robustness
+from rnnlib.dynamics.steady_state import SteadyState, steady_state
+
+__all__ = [
+    "Attractor",
+    "Basins",
+    "Crossing",
+    "Entropy",
+    "FLAT",
+    "FixedPoints",
+    "ITERATIONS",
+    "LyapunovSpectrum",
+    "OrbitDiagram",
+    "Oscillation",
+    "Robustness",
+    "STEPS",
+    "SteadyState",
+    "UNDECIDED",
+    "basins",
+    "box",
+    "box_entropy",
+    "check_steps",
+    "entropy_along",
+    "find_attractor",
+    "find_crossing",
+    "fixed_points",
+    "frequency_response",
+    "gaussian_entropy",
+    "growths",
+    "kaplan_yorke_dimension",
+    "knn_entropy",
+    "log_abs_det",
+    "lyapunov_spectrum",
+    "multiplier",
+    "normal_form",
+    "orbit_diagram",
+    "oscillation",
+    "phase_error",
+    "phase_memory",
+    "return_curves",
+    "robustness",
+    "section",
+    "segment",
+    "settle",
+    "simulate",
+    "steady_state",
+    "trajectory",
+]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnnlib.dynamics.orbits import simulate
 from rnnlib.dynamics.steady_state import steady_state
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 DIVERGENT, UNDECIDED = -1, -2
 RECURRENT = ("fixed point", "periodic")

@@ -22,8 +22,7 @@ from scipy.special import digamma, gammaln
 from torch import Tensor
 
 from rnnlib.dynamics.orbits import check_steps
-from rnnlib.systems.derivatives import jacobian
-from rnnlib.systems.system import System
+from rnnlib.systems import System, jacobian
 
 
 class Entropy(NamedTuple):

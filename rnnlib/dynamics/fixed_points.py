@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlib.systems.derivatives import jacobian
-from rnnlib.systems.system import System
+from rnnlib.systems import System, jacobian
 
 STABILITIES = ("stable", "saddle", "unstable", "neutral")
 ENTRIES = 2**21  # of the Jacobians held at once

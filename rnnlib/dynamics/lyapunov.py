@@ -7,8 +7,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rnnlib.dynamics.orbits import check_steps
-from rnnlib.systems.derivatives import push_forward
-from rnnlib.systems.system import System
+from rnnlib.systems import System, push_forward
 
 BLOCKS = 10  # of consecutive steps, for the standard error
 

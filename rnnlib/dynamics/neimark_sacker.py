@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from rnnlib.dynamics.fixed_points import fixed_points
-from rnnlib.systems.derivatives import jacobian, push_forward
-from rnnlib.systems.system import System
+from rnnlib.systems import System, jacobian, push_forward
 
 ITERATIONS = 40  # of Newton's method: what has not converged by then does not
 NEUTRAL = 1e-5  # a modulus as near to 1 as this is 1: that of a float32 orthogonal matrix

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rnnlib.nn.batched_products import stack_into
-from rnnlib.systems.system import System
+from rnnlib.nn import stack_into
+from rnnlib.systems import System
 
 
 class OrbitDiagram(NamedTuple):

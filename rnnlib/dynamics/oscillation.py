@@ -8,7 +8,7 @@ from scipy.signal.windows import hann
 from torch import Tensor
 
 from rnnlib.dynamics.orbits import simulate
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 FLAT = 1e-6  # an output that varies by less than this has no frequency
 PADDING = 16  # times the length: the periodogram's peak then lies within a parabola's reach

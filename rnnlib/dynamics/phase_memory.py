@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnlib.dynamics.basins import check_single
 from rnnlib.dynamics.orbits import simulate
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 
 class Returns(NamedTuple):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rnnlib.dynamics.basins import Attractor, check_single, settle
 from rnnlib.dynamics.orbits import simulate, trajectory
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 
 class Robustness(NamedTuple):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnnlib.dynamics.lyapunov import lyapunov_spectrum
 from rnnlib.dynamics.orbits import check_steps, simulate
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 KINDS = ("fixed point", "periodic", "quasi-periodic", "chaotic", "divergent", "undetermined")
 ALIGNMENT = 100  # steps for a tangent vector to turn into the leading direction

@@ -6,11 +6,7 @@ import torch
 from matplotlib.colors import ListedColormap
 from torch import Tensor
 
-from rnnlib.dynamics.basins import Attractor, Basins
-from rnnlib.dynamics.fixed_points import FixedPoints
-from rnnlib.dynamics.orbits import simulate
-from rnnlib.dynamics.robustness import Robustness
-from rnnlib.dynamics.steady_state import SteadyState
+from rnnlib.dynamics import Attractor, Basins, FixedPoints, Robustness, SteadyState, simulate
 from rnnlib.figures.style import (
     BLUE,
     GREEN,
@@ -25,7 +21,7 @@ from rnnlib.figures.style import (
     YELLOW,
     book_style,
 )
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 GROUND = ListedColormap(["#444444", "white", SKY, YELLOW, PINK, GREEN, ORANGE, PURPLE])  # from -2
 MARKS = {

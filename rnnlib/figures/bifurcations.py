@@ -5,10 +5,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.fixed_points import FixedPoints, box, fixed_points
-from rnnlib.dynamics.orbits import OrbitDiagram, orbit_diagram
+from rnnlib.dynamics import FixedPoints, OrbitDiagram, box, fixed_points, orbit_diagram
 from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, book_style
-from rnnlib.systems.bifurcating_cells import FOLD, Bifurcation
+from rnnlib.systems import FOLD, Bifurcation
 
 LINES = {"stable": BLUE, "saddle": RED, "unstable": RED, "neutral": GREY}
 

@@ -21,10 +21,9 @@ from rnnlib.figures.style import (
     WIDTH,
     book_style,
 )
-from rnnlib.memory.retention import Retention
-from rnnlib.tasks.symbols import CLASSES, SYMBOLS
-from rnnlib.training.models import LABELS
-from rnnlib.training.recorders import Samples
+from rnnlib.memory import Retention
+from rnnlib.tasks import CLASSES, SYMBOLS
+from rnnlib.training import LABELS, Samples
 
 CHANCE = 1 / len(CLASSES)
 COLOURS = dict(zip(LABELS, (BLUE, ORANGE, PURPLE, GREEN, SKY, RED), strict=True))

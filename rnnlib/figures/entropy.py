@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from rnnlib.dynamics.entropy import Entropy
+from rnnlib.dynamics import Entropy
 from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, RED, WIDTH, book_style
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from rnnlib.figures.style import GREY, PALETTE, SEQUENTIAL, WIDTH, book_style
-from rnnlib.language.recorder import LanguageSamples
+from rnnlib.language import LanguageSamples
 
 MARKERS = ("o", "s", "^", "v", "D")
 

@@ -10,10 +10,9 @@ from IPython.display import HTML
 
 from rnnlib.figures.stored import summary
 from rnnlib.files import read_json
-from rnnlib.language.recorder import LanguageSamples
-from rnnlib.language.regimes import in_closed_loop, under_constant_word
+from rnnlib.language import LanguageSamples, in_closed_loop, under_constant_word
 from rnnlib.runs import store
-from rnnlib.training.models import LABELS
+from rnnlib.training import LABELS
 
 SHOWN_WORDS = 30  # of a drawn text
 SHOWN_LETTERS = 200  # of a cycle

@@ -5,9 +5,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from rnnlib.dynamics.oscillation import Oscillation
+from rnnlib.dynamics import Oscillation
 from rnnlib.figures.style import BLUE, GREEN, ORANGE, PURPLE, SEQUENTIAL, SKY, WIDTH, book_style
-from rnnlib.tasks.sine import HIGHEST, LOWEST
+from rnnlib.tasks import HIGHEST, LOWEST
 
 RATE = "radians per step"
 COLOURS = {"LSTM": BLUE, "sLSTM": GREEN, "oRNN": ORANGE}  # others are purple

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from rnnlib.figures.classification import named
 from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, book_style
-from rnnlib.memory.remembered_bits import Fate
-from rnnlib.memory.symbol_memory import Places, evidence
-from rnnlib.tasks.symbols import CLASSES, SYMBOLS
-from rnnlib.training.recorded_orbits import Ends
+from rnnlib.memory import Fate, Places, evidence
+from rnnlib.tasks import CLASSES, SYMBOLS
+from rnnlib.training import Ends
 
 FOUR = (BLUE, ORANGE, GREEN, PURPLE)  # the classes
 

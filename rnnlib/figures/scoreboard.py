@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rnnlib.figures.style import BLUE, GREEN, ORANGE, WIDTH, book_style
-from rnnlib.runs.scoreboard import Score
-from rnnlib.training.models import LABELS
+from rnnlib.runs import Score
+from rnnlib.training import LABELS
 
 COLOURS = {"lstm": BLUE, "slstm": ORANGE, "ornn": GREEN}
 

@@ -17,8 +17,8 @@ from rnnlib.figures.style import (
     WIDTH,
     book_style,
 )
-from rnnlib.runs.sine_dynamics import RESTS
-from rnnlib.training.recorders import Samples
+from rnnlib.runs import RESTS
+from rnnlib.training import Samples
 
 LINES = (BLUE, GREEN, ORANGE, PURPLE, RED, GREY)
 POINTS = 20000  # of a tube; more only make the page larger

@@ -9,9 +9,8 @@ import numpy as np
 from IPython.display import HTML
 
 from rnnlib.files import read_json
-from rnnlib.runs import store
-from rnnlib.runs.scoreboard import Score
-from rnnlib.training.models import LABELS
+from rnnlib.runs import Score, store
+from rnnlib.training import LABELS
 
 CELL = "padding: .3em .5em; text-align: left; vertical-align: top;"
 SMALL = "font-size: .85em; opacity: .8;"

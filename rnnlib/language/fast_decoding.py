@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlib.language.model import LanguageModel, most_probable
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 ROUNDOFF = 2.0**-8  # the unit roundoff u of bfloat16
 

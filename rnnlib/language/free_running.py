@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.orbits import check_steps, trajectory
+from rnnlib.dynamics import check_steps, trajectory
 from rnnlib.language.fast_decoding import fast_closed_loop
 from rnnlib.language.model import LanguageModel, most_probable
-from rnnlib.nn.batched_products import affine
+from rnnlib.nn import affine
 
 
 class FreeRun(NamedTuple):

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from rnnlib.language.rounded_cross_entropy import rounded_cross_entropy
-from rnnlib.nn.batched_products import affine, join
-from rnnlib.systems.adapters import from_module
-from rnnlib.systems.system import System
-from rnnlib.training.models import LABELS, constrain_, recurrent_layer
+from rnnlib.nn import affine, join
+from rnnlib.systems import System, from_module
+from rnnlib.training import LABELS, constrain_, recurrent_layer
 
 INITIAL_RANGE = 0.1  # of the embedding, as in PyTorch's word language model example
 LOSS_CHUNK = 1000  # rows of logits at a time

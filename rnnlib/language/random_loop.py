@@ -18,11 +18,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.orbits import check_steps, trajectory
+from rnnlib.dynamics import check_steps, trajectory
 from rnnlib.language.model import LanguageModel
-from rnnlib.nn.batched_products import affine
-from rnnlib.systems.adapters import flatten_state
-from rnnlib.systems.system import System
+from rnnlib.nn import affine
+from rnnlib.systems import System, flatten_state
 
 AGREE = 0.25  # the part of a run over which words must agree before they count as merged
 

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.lyapunov import lyapunov_spectrum
-from rnnlib.dynamics.orbits import simulate
+from rnnlib.dynamics import lyapunov_spectrum, simulate
 from rnnlib.files import FileError, write
 from rnnlib.language.free_running import free_run, recurrence, word_cycles
 from rnnlib.language.model import LanguageModel
-from rnnlib.tasks.corpus import EOS
+from rnnlib.tasks import EOS
 
 HELD = {  # the constant words
     "wikitext-2": (EOS, "the", "is", "Valkyria"),

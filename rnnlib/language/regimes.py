@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlib.language.recorder import LanguageSamples
-from rnnlib.tasks.corpus import EOS
-from rnnlib.training.recorded_orbits import ends
+from rnnlib.tasks import EOS
+from rnnlib.training import ends
 
 ZERO = 5 / 300  # an exponent from 300 steps, without time to align, is not told from 0 within this
 RECURS = 1e-6  # residual of a state that recurs but for rounding

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.orbits import trajectory
+from rnnlib.dynamics import trajectory
 from rnnlib.language.free_running import free_run, recurrence, word_cycles
 from rnnlib.language.model import LanguageModel
-from rnnlib.nn.batched_products import affine
+from rnnlib.nn import affine
 
 
 class WordAttractor(NamedTuple):

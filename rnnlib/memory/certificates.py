@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlib.memory.contraction import Norm
-from rnnlib.systems.adapters import from_module
+from rnnlib.systems import from_module
 
 MARGIN = 1e-11
 INF = float("inf")

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnlib.systems.derivatives import jacobian
-from rnnlib.systems.system import System
+from rnnlib.systems import System, jacobian
 
 POWER_ITERATIONS = 30
 

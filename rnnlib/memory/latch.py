@@ -7,9 +7,8 @@ import torch
 from scipy.optimize import brentq, minimize
 from torch import Tensor
 
-from rnnlib.dynamics.orbits import simulate
-from rnnlib.systems.bifurcating_cells import elman
-from rnnlib.systems.system import System
+from rnnlib.dynamics import simulate
+from rnnlib.systems import System, elman
 
 
 def latch(gain: float) -> System:

@@ -19,9 +19,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.basins import settle
-from rnnlib.systems.derivatives import jacobian
-from rnnlib.systems.system import System
+from rnnlib.dynamics import settle
+from rnnlib.systems import System, jacobian
 
 NEUTRAL = 1e-6  # a modulus above 1 less this counts as 1
 

@@ -16,10 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.basins import Attractor, settle
-from rnnlib.dynamics.orbits import simulate, trajectory
-from rnnlib.dynamics.steady_state import steady_state
-from rnnlib.systems.system import System
+from rnnlib.dynamics import Attractor, settle, simulate, steady_state, trajectory
+from rnnlib.systems import System
 
 SAME = 1e-3  # relative distance of states that count as one
 SETTLED = 1e-4  # relative residual of a recurrence that counts

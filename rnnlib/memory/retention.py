@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rnnlib.memory.remembered_bits import SAME, checked_steps, states_at
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 
 class Retention(NamedTuple):

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.basins import settle
-from rnnlib.dynamics.fixed_points import fixed_points
-from rnnlib.dynamics.orbits import simulate
+from rnnlib.dynamics import fixed_points, settle, simulate
 from rnnlib.memory.remembered_bits import Held, held
 from rnnlib.memory.retention import probe_accuracy
-from rnnlib.systems.system import System
-from rnnlib.tasks.symbols import SYMBOLS, one_hot
+from rnnlib.systems import System
+from rnnlib.tasks import SYMBOLS, one_hot
 
 
 class UnderLetter(NamedTuple):

@@ -1,0 +1,42 @@
+"""Which layers and cells are there?
+
+Torch modules, one step of each cell as a function, projections, and what makes them fast. This
+room knows nothing of dynamical systems and imports nothing of ours.
+"""
+
+from rnnlib.nn import cells
+from rnnlib.nn.batched_products import affine, batch_innermost, join, stack_into, times_tanh
+from rnnlib.nn.cells import gru_update, lstm_update
+from rnnlib.nn.orthogonal_rnn import (
+    OrthogonalRNN,
+    modrelu,
+    orthogonal_rnn_step,
+    orthogonality_error,
+)
+from rnnlib.nn.skew_expm import skew_expm
+from rnnlib.nn.stable_lstm import (
+    PUBLISHED_RADII,
+    certified_rate,
+    project_certified_,
+    project_published_,
+)
+
+__all__ = [
+    "OrthogonalRNN",
+    "PUBLISHED_RADII",
+    "affine",
+    "batch_innermost",
+    "cells",
+    "certified_rate",
+    "gru_update",
+    "join",
+    "lstm_update",
+    "modrelu",
+    "orthogonal_rnn_step",
+    "orthogonality_error",
+    "project_certified_",
+    "project_published_",
+    "skew_expm",
+    "stack_into",
+    "times_tanh",
+]

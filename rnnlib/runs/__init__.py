@@ -1,0 +1,47 @@
+"""The experiments of section 5: settings, runner, store and scoreboard."""
+
+from rnnlib.runs import runner, scoreboard, store
+from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, configure
+from rnnlib.runs.language_dynamics import analyse_language, reading_sizes
+from rnnlib.runs.parameters import check_notebook
+from rnnlib.runs.scoreboard import CLAIMS, SINE, Claim, Score, scores
+from rnnlib.runs.sine_dynamics import (
+    RESTS,
+    analyse,
+    coexistence,
+    crossing_between,
+    observed_input,
+    paper_size,
+    read_crossings,
+    read_dynamics,
+    read_snapshot,
+    snapshots,
+)
+
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "EXPERIMENTS",
+    "PRESETS",
+    "RESTS",
+    "SINE",
+    "Score",
+    "SineExperiment",
+    "analyse",
+    "analyse_language",
+    "check_notebook",
+    "coexistence",
+    "configure",
+    "crossing_between",
+    "observed_input",
+    "paper_size",
+    "read_crossings",
+    "read_dynamics",
+    "read_snapshot",
+    "reading_sizes",
+    "runner",
+    "scoreboard",
+    "scores",
+    "snapshots",
+    "store",
+]

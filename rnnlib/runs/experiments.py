@@ -16,15 +16,34 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from rnnlib.language.model import PRECISIONS, LanguageModel
-from rnnlib.language.recorder import HELD, SHOWN, LanguageRecorder, pack_language_samples
-from rnnlib.tasks.corpus import EOS
-from rnnlib.tasks.language import N_WORDS, WINDOW_STARTS, Language
-from rnnlib.tasks.sine import Sine, frequencies
-from rnnlib.tasks.symbols import SYMBOLS, Symbols, one_hot
-from rnnlib.training.loop import Callback, Settings
-from rnnlib.training.models import SequenceModel, check_model
-from rnnlib.training.recorders import OrbitRecorder, Snapshots, pack_samples
+from rnnlib.language import (
+    HELD,
+    PRECISIONS,
+    SHOWN,
+    LanguageModel,
+    LanguageRecorder,
+    pack_language_samples,
+)
+from rnnlib.tasks import (
+    EOS,
+    N_WORDS,
+    SYMBOLS,
+    WINDOW_STARTS,
+    Language,
+    Sine,
+    Symbols,
+    frequencies,
+    one_hot,
+)
+from rnnlib.training import (
+    Callback,
+    OrbitRecorder,
+    SequenceModel,
+    Settings,
+    Snapshots,
+    check_model,
+    pack_samples,
+)
 
 PRESETS = ("quick", "middle", "full")
 DECAY = (500, 1000, 2000)  # epochs

@@ -15,20 +15,24 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rnnlib.dynamics.basins import UNDECIDED, basins
-from rnnlib.dynamics.lyapunov import LyapunovSpectrum, lyapunov_spectrum
+from rnnlib.dynamics import UNDECIDED, LyapunovSpectrum, basins, lyapunov_spectrum
 from rnnlib.files import read_json, write_json
-from rnnlib.language.loss_by_context import loss_by_context
-from rnnlib.language.model import LanguageModel
-from rnnlib.language.random_loop import after_reading, drawn_texts, merging
-from rnnlib.language.recorder import HELD, read_packed
-from rnnlib.language.regimes import spoken, written_cycle
-from rnnlib.language.word_attractors import word_attractors
+from rnnlib.language import (
+    HELD,
+    LanguageModel,
+    after_reading,
+    drawn_texts,
+    loss_by_context,
+    merging,
+    read_packed,
+    spoken,
+    word_attractors,
+    written_cycle,
+)
 from rnnlib.runs import store
-from rnnlib.systems.adapters import flatten_state, from_module
-from rnnlib.tasks import language
-from rnnlib.tasks.corpus import Corpus, streams
-from rnnlib.training.recorded_orbits import recorded_starts
+from rnnlib.systems import flatten_state, from_module
+from rnnlib.tasks import Corpus, language, streams
+from rnnlib.training import recorded_starts
 
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 READERS = 5  # stretches of text to follow with a tangent vector

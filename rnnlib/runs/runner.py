@@ -10,7 +10,7 @@ import torch
 from rnnlib.files import FileError, load_checkpoint, read_json, save_checkpoint, write_json
 from rnnlib.runs import store
 from rnnlib.runs.experiments import Experiment
-from rnnlib.training.loop import Run, train
+from rnnlib.training import Run, train
 
 CHECKPOINT_EVERY = 30.0  # seconds
 KEPT_WEIGHTS = 500_000  # of larger networks the results hold no weights; the checkpoint has them

@@ -13,14 +13,13 @@ import pandas as pd
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rnnlib.dynamics.neimark_sacker import Crossing, find_crossing, segment
+from rnnlib.dynamics import Crossing, find_crossing, segment
 from rnnlib.files import FileError, load_checkpoint, save_checkpoint, write_text
 from rnnlib.runs import store
 from rnnlib.runs.experiments import DECAY, configure
 from rnnlib.runs.training_dynamics import COLUMNS, dynamics_along
-from rnnlib.systems.system import System
-from rnnlib.training.models import LABELS, MODELS
-from rnnlib.training.recorders import Samples
+from rnnlib.systems import System
+from rnnlib.training import LABELS, MODELS, Samples
 
 WRITE_EVERY = 20  # snapshots
 RESTS = 0.02  # an output that moves by less is at rest, also one that has not quite settled

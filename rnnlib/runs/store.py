@@ -33,7 +33,7 @@ from torch import nn
 
 from rnnlib.files import FileError, load_checkpoint, read_json, write_json, write_text
 from rnnlib.runs.experiments import Experiment, from_dict
-from rnnlib.training.recorders import Samples, read_samples
+from rnnlib.training import Samples, read_samples
 
 PACKAGES = ("torch", "numpy", "scipy", "numba")
 

@@ -8,12 +8,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.fixed_points import fixed_points
-from rnnlib.dynamics.lyapunov import lyapunov_spectrum
-from rnnlib.dynamics.neimark_sacker import ITERATIONS, multiplier
-from rnnlib.dynamics.orbits import simulate
-from rnnlib.dynamics.oscillation import FLAT, STEPS, oscillation
-from rnnlib.systems.system import System
+from rnnlib.dynamics import (
+    FLAT,
+    ITERATIONS,
+    STEPS,
+    fixed_points,
+    lyapunov_spectrum,
+    multiplier,
+    oscillation,
+    simulate,
+)
+from rnnlib.systems import System
 
 ENTRIES = 2**20  # of the weights of the networks that are simulated as one batch
 STARTS, SPACING = 7, 4  # states on the orbit, one period of the fastest sine in all

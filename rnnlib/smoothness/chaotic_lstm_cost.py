@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.orbits import simulate
+from rnnlib.dynamics import simulate
 from rnnlib.smoothness.cost import cost, cost_over, mean_squared_error
 from rnnlib.smoothness.multiple_shooting import fit, teacher_forced_states
 from rnnlib.smoothness.roughness import descend
 from rnnlib.smoothness.sensitivities import cost_derivatives, flatten, sensitivities
-from rnnlib.systems.chaotic_lstm import THETA_TRUE, X0, chaotic_lstm, line
-from rnnlib.systems.system import System
+from rnnlib.systems import THETA_TRUE, X0, System, chaotic_lstm, line
 
 
 def true_orbit(n: int) -> Tensor:

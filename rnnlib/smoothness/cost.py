@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rnnlib.dynamics.orbits import trajectory
-from rnnlib.systems.system import System
+from rnnlib.dynamics import trajectory
+from rnnlib.systems import System
 
 
 def squared_error(y: Tensor, target: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from rnnlib.smoothness.cost import squared_error
 from rnnlib.smoothness.sensitivities import flatten, sensitivities, unflatten
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 
 class Shooting(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnlib.smoothness.theorem1 import Premises
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 
 @dataclass(frozen=True)

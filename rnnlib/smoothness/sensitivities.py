@@ -18,9 +18,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics.orbits import check_steps
+from rnnlib.dynamics import check_steps
 from rnnlib.smoothness.cost import squared_error
-from rnnlib.systems.system import System
+from rnnlib.systems import System
 
 
 class Sensitivities(NamedTuple):

@@ -5,10 +5,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from rnnlib.nn import cells
-from rnnlib.nn.batched_products import affine
-from rnnlib.nn.orthogonal_rnn import OrthogonalRNN, orthogonal_rnn_step
-from rnnlib.systems.system import System, _check_finite
+from rnnlib.nn import OrthogonalRNN, affine, cells, orthogonal_rnn_step
+from rnnlib.systems.system import System, check_finite
 
 KINDS = (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, OrthogonalRNN)
 
@@ -131,7 +129,7 @@ def from_step(step, n_x: int, n_z: int = 0, readout=None, name: str = "step") ->
     if owner:
         theta = {key: value.detach().clone() for key, value in step.named_parameters()}
         for key, value in theta.items():
-            _check_finite(f"parameter {key!r}", value)
+            check_finite(f"parameter {key!r}", value)
 
     def f(x, z, theta):
         arguments = (x,)
@@ -166,7 +164,7 @@ def from_function(
         for key, value in (theta or {}).items()
     }
     for key, value in theta.items():
-        _check_finite(f"theta[{key!r}]", value)
+        check_finite(f"theta[{key!r}]", value)
     return System(
         f=lambda x, z, theta: f(x, theta),
         n_x=n_x,
@@ -226,5 +224,5 @@ def _with_readout(f, n_x, theta, layers, units, inputs, readout, name) -> System
             return readout(x[..., last])
 
     for key, value in theta.items():
-        _check_finite(f"parameter {key!r}", value)
+        check_finite(f"parameter {key!r}", value)
     return System(f=f, g=g, n_x=n_x, n_z=inputs, theta=theta, name=name)

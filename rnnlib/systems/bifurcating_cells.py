@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rnnlib.nn import cells
-from rnnlib.nn.batched_products import batch_innermost
-from rnnlib.systems.system import System, _check_finite
+from rnnlib.nn import batch_innermost, cells
+from rnnlib.systems.system import System, check_finite
 
 
 def elman(
@@ -48,7 +47,7 @@ def elman(
             raise ValueError(
                 f"{key} has shape {tuple(value.shape)}; with n={n} units it needs {n} rows."
             )
-        _check_finite(key, value)
+        check_finite(key, value)
     return System(
         f=cells.stack_of(cells.elman_layer, 1, n),
         n_x=n,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from rnnlib.systems.adapters import from_function
-from rnnlib.systems.system import System, _check_finite
+from rnnlib.systems.system import System, check_finite
 
 
 def logistic(r: Tensor | float) -> System:
@@ -53,7 +53,7 @@ def linear(matrix: Tensor) -> System:
         raise ValueError(
             f"matrix has shape {tuple(matrix.shape)}; a linear map needs (*batch, n, n)."
         )
-    _check_finite("matrix", matrix)
+    check_finite("matrix", matrix)
     return System(
         f=lambda x, z, theta: (theta["matrix"] @ x.unsqueeze(-1)).squeeze(-1),
         n_x=matrix.shape[-1],

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from rnnlib.nn.batched_products import batch_innermost
+from rnnlib.nn import batch_innermost
 
 Map = Callable[[Tensor, Tensor | None, Mapping[str, Tensor]], Tensor]
 
@@ -109,7 +109,7 @@ class System:
                     f"theta[{name!r}] has shape {tuple(value.shape)}; its last {core} axes must be "
                     f"{expected}, with any batch axes before them."
                 )
-            _check_finite(f"theta[{name!r}]", value)
+            check_finite(f"theta[{name!r}]", value)
         laid_out = {name: batch_innermost(v, self.core[name]) for name, v in theta.items()}
         return replace(self, theta={**self.theta, **laid_out})
 
@@ -127,7 +127,7 @@ class System:
                 f"z has shape {tuple(z.shape)}; {self.name} takes inputs of shape "
                 f"(*batch, {self.n_z})."
             )
-        _check_finite("z", z)
+        check_finite("z", z)
         return replace(self, z=batch_innermost(z, 1))
 
     def to(self, *args, **kwargs) -> "System":
@@ -208,7 +208,7 @@ def closed_loop(system: System, feedback: Callable[[Tensor], Tensor], n_y: int) 
     )
 
 
-def _check_finite(what: str, value: Tensor) -> None:
+def check_finite(what: str, value: Tensor) -> None:
     if not torch.isfinite(value).all():
         raise ValueError(
             f"{what} has {int((~torch.isfinite(value)).sum())} values that are not finite (NaN or "

@@ -1,0 +1,42 @@
+"""What is there to learn?
+
+Sines, symbols among distractors, and language: each task draws or reads its data, says its loss,
+and evaluates. This room imports nothing of ours but files.
+"""
+
+from rnnlib.tasks import language, wikitext
+from rnnlib.tasks.corpus import EOS, Corpus, streams, windows
+from rnnlib.tasks.hidden_markov_language import HiddenMarkovLanguage, three_places
+from rnnlib.tasks.hidden_markov_reader import IdealReader, implied, judge, told
+from rnnlib.tasks.language import N_WORDS, WINDOW_STARTS, Language
+from rnnlib.tasks.sine import HIGHEST, LOWEST, Sine, frequencies
+from rnnlib.tasks.symbols import CLASSES, FIRST, SECOND, SYMBOLS, Symbols, draw, one_hot
+
+__all__ = [
+    "CLASSES",
+    "Corpus",
+    "EOS",
+    "FIRST",
+    "HIGHEST",
+    "HiddenMarkovLanguage",
+    "IdealReader",
+    "LOWEST",
+    "Language",
+    "N_WORDS",
+    "SECOND",
+    "SYMBOLS",
+    "Sine",
+    "Symbols",
+    "WINDOW_STARTS",
+    "draw",
+    "frequencies",
+    "implied",
+    "judge",
+    "language",
+    "one_hot",
+    "streams",
+    "three_places",
+    "told",
+    "wikitext",
+    "windows",
+]

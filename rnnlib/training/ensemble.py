@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rnnlib.nn.cells import gru_update, lstm_update
-from rnnlib.nn.orthogonal_rnn import OrthogonalRNN, modrelu
+from rnnlib.nn import OrthogonalRNN, gru_update, lstm_update, modrelu
 from rnnlib.training.models import SequenceModel
 
 

@@ -245,7 +245,7 @@ def train(
             for run in live:
                 run.begin_epoch()
             for batches in zip(*(run.task.batches() for run in live), strict=True):
-                _descend(live, batches)
+                descend(live, batches)
             for run in live:
                 run.end_epoch()
             for run in live:
@@ -256,7 +256,7 @@ def train(
             live = [run for run in live if not run.ended]
 
 
-def _descend(runs: Sequence[Run], batches) -> None:
+def descend(runs: Sequence[Run], batches) -> None:
     """One optimizer step of every run."""
     if len(runs) == 1:
         losses = [runs[0].run_batch(*batches[0])]

@@ -7,10 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rnnlib.nn.orthogonal_rnn import OrthogonalRNN, orthogonality_error
-from rnnlib.nn.stable_lstm import project_certified_, project_published_
-from rnnlib.systems.adapters import from_module
-from rnnlib.systems.system import System
+from rnnlib.nn import OrthogonalRNN, orthogonality_error, project_certified_, project_published_
+from rnnlib.systems import System, from_module
 
 LAYERS = {
     "lstm": nn.LSTM,

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from rnnlib import from_function, henon, linear, logistic
 from rnnlib.dynamics.basins import DIVERGENT, UNDECIDED, basins, find_attractor, section
 from rnnlib.dynamics.fixed_points import box, fixed_points
-from rnnlib.memory.latch import memory_state
-from rnnlib.systems.bifurcating_cells import NEIMARK_SACKER, elman, one_unit, rotation
-from rnnlib.systems.chaotic_lstm import THETA_TRUE, chaotic_lstm
+from rnnlib.memory import memory_state
+from rnnlib.systems import NEIMARK_SACKER, THETA_TRUE, chaotic_lstm, elman, one_unit, rotation
 
 F64 = torch.float64
 E2 = torch.eye(2, dtype=F64)

@@ -15,7 +15,7 @@ from rnnlib.dynamics.entropy import (
     knn_entropy,
     log_abs_det,
 )
-from rnnlib.systems.chaotic_lstm import X0, chaotic_lstm, line
+from rnnlib.systems import X0, chaotic_lstm, line
 
 REAL = {"dtype": torch.float64}
 

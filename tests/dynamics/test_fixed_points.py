@@ -8,8 +8,15 @@ from hypothesis import given, settings
 
 from rnnlib import from_function, from_module, henon, jacobian, linear, logistic, simulate
 from rnnlib.dynamics.fixed_points import box, classify, fixed_points, iterated
-from rnnlib.systems.bifurcating_cells import elman, elman_with_fixed_point, one_unit, rotation
-from rnnlib.systems.chaotic_lstm import WEIGHTS, chaotic_lstm, line
+from rnnlib.systems import (
+    WEIGHTS,
+    chaotic_lstm,
+    elman,
+    elman_with_fixed_point,
+    line,
+    one_unit,
+    rotation,
+)
 
 F64 = torch.float64
 quick = settings(deadline=None, max_examples=25, derandomize=True)

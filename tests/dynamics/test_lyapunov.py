@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnnlib
-from rnnlib.systems.chaotic_lstm import X0, chaotic_lstm, line
+from rnnlib.systems import X0, chaotic_lstm, line
 
 F64 = {"dtype": torch.float64}
 

@@ -16,7 +16,7 @@ from rnnlib.dynamics.neimark_sacker import (
     segment,
 )
 from rnnlib.dynamics.oscillation import oscillation
-from rnnlib.systems.bifurcating_cells import NEIMARK_SACKER, PITCHFORK, rotation
+from rnnlib.systems import NEIMARK_SACKER, PITCHFORK, rotation
 
 F64 = torch.float64
 

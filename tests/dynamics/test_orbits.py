@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import rnnlib
-from rnnlib.systems.chaotic_lstm import X0, chaotic_lstm, line
+from rnnlib.systems import X0, chaotic_lstm, line
 
 F64 = {"dtype": torch.float64}
 

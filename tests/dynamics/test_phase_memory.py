@@ -4,9 +4,8 @@ import torch
 
 from rnnlib import linear
 from rnnlib.dynamics.phase_memory import phase_memory
-from rnnlib.nn.orthogonal_rnn import orthogonal_rnn_step
-from rnnlib.systems.bifurcating_cells import NEIMARK_SACKER, rotation
-from rnnlib.systems.system import System
+from rnnlib.nn import orthogonal_rnn_step
+from rnnlib.systems import NEIMARK_SACKER, System, rotation
 
 F64 = torch.float64
 START = torch.tensor([0.5, 0.3], dtype=F64)

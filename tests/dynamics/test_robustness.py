@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from rnnlib import linear, simulate
 from rnnlib.dynamics.basins import Attractor, find_attractor
 from rnnlib.dynamics.robustness import return_curves, robustness
-from rnnlib.memory.latch import memory_state
-from rnnlib.systems.bifurcating_cells import one_unit, rotation
+from rnnlib.memory import memory_state
+from rnnlib.systems import one_unit, rotation
 
 F64 = torch.float64
 quick = settings(deadline=None, max_examples=3, derandomize=True)

@@ -7,7 +7,7 @@ import torch
 
 import rnnlib
 from rnnlib import simulate
-from rnnlib.systems.chaotic_lstm import X0, line
+from rnnlib.systems import X0, line
 
 F64 = {"dtype": torch.float64}
 

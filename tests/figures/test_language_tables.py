@@ -12,9 +12,8 @@ from rnnlib.figures.language_tables import (
     written,
 )
 from rnnlib.files import write_json
-from rnnlib.language.recorder import read_packed
-from rnnlib.runs import runner, store
-from rnnlib.runs.experiments import configure
+from rnnlib.language import read_packed
+from rnnlib.runs import configure, runner, store
 
 CYCLE = {"words": "the end", "period": 2, "share": 0.25}
 MEASURED = {

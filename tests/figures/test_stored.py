@@ -3,8 +3,7 @@ import pytest
 
 from rnnlib.figures import stored
 from rnnlib.files import FileError
-from rnnlib.runs import runner, scoreboard, store
-from rnnlib.runs.experiments import configure
+from rnnlib.runs import configure, runner, scoreboard, store
 
 SIZES = dict(n_train=4, n_valid=4, batch_size=4, epochs=2, record_burn_in=1, record_steps=4)
 

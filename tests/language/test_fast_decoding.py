@@ -9,7 +9,7 @@ from rnnlib import simulate
 from rnnlib.language import fast_decoding
 from rnnlib.language.fast_decoding import PackedMatrix, Screened, fast_closed_loop
 from rnnlib.language.model import LanguageModel, most_probable
-from rnnlib.training.models import MODELS
+from rnnlib.training import MODELS
 
 PACKS = fast_decoding.packs(torch.device("cpu"))
 SCREENS = PACKS and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # emulated or built in

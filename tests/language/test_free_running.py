@@ -8,7 +8,7 @@ from torch import nn
 
 from rnnlib.language.free_running import free_run, recurrence, word_cycles
 from rnnlib.language.model import LanguageModel
-from rnnlib.training.models import MODELS
+from rnnlib.training import MODELS
 
 WORDS, UNITS = 300, 24
 

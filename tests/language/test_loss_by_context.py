@@ -6,8 +6,7 @@ import torch
 
 from rnnlib.language.loss_by_context import GROUPS, loss_by_context
 from rnnlib.language.model import LanguageModel
-from rnnlib.tasks.hidden_markov_language import HiddenMarkovLanguage
-from rnnlib.tasks.hidden_markov_reader import IdealReader
+from rnnlib.tasks import HiddenMarkovLanguage, IdealReader
 
 
 def after_two(state):

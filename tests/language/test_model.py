@@ -8,7 +8,7 @@ from torch.nn import functional
 import rnnlib
 from rnnlib import certify, jacobian, lyapunov_spectrum, simulate
 from rnnlib.language.model import LOSS_CHUNK, LanguageModel, most_probable
-from rnnlib.training.models import LABELS, MODELS
+from rnnlib.training import LABELS, MODELS
 
 WORDS, UNITS = 11, 6
 

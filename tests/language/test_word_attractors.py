@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rnnlib.dynamics.orbits import trajectory
+from rnnlib.dynamics import trajectory
 from rnnlib.language.free_running import free_run
 from rnnlib.language.model import LanguageModel
 from rnnlib.language.word_attractors import leads, least_rotation, word_attractors

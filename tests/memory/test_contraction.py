@@ -17,7 +17,7 @@ from rnnlib.memory.certificates import (
     collatz_wielandt,
 )
 from rnnlib.memory.contraction import Norm, lipschitz_lower_bound, pair_search
-from rnnlib.systems.adapters import from_function
+from rnnlib.systems import from_function
 
 CELLS = {"elman": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
 ROWS = {"elman": 1, "gru": 3, "lstm": 4}

@@ -14,7 +14,7 @@ from rnnlib.memory.latch import (
     memory_state,
     pulse_threshold,
 )
-from rnnlib.systems.bifurcating_cells import fold_bias
+from rnnlib.systems import fold_bias
 
 F64 = torch.float64
 quick = settings(deadline=None, max_examples=8, derandomize=True)

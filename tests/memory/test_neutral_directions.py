@@ -3,8 +3,7 @@ import torch
 
 from rnnlib import OrthogonalRNN, from_module, simulate
 from rnnlib.memory.neutral_directions import drift, neutral_directions, norms_along, units_on
-from rnnlib.systems.bifurcating_cells import rotation
-from rnnlib.systems.system import System
+from rnnlib.systems import System, rotation
 
 F64 = torch.float64
 

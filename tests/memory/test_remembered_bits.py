@@ -14,8 +14,7 @@ from rnnlib.memory.remembered_bits import (
     held,
     mutual_information,
 )
-from rnnlib.systems.bifurcating_cells import FLIP, fold_bias, rotation
-from rnnlib.systems.system import System
+from rnnlib.systems import FLIP, System, fold_bias, rotation
 
 F64 = torch.float64
 quick = settings(deadline=None, max_examples=30, derandomize=True)

@@ -7,7 +7,7 @@ import torch
 from rnnlib import from_step, linear
 from rnnlib.memory.latch import latch
 from rnnlib.memory.retention import Retention, probe_accuracy, probe_under_noise, retention
-from rnnlib.systems.bifurcating_cells import rotation
+from rnnlib.systems import rotation
 
 F64 = torch.float64
 

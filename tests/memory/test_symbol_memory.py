@@ -15,9 +15,8 @@ from rnnlib.memory.symbol_memory import (
     turn,
     under_letters,
 )
-from rnnlib.systems.bifurcating_cells import rotation
-from rnnlib.systems.system import System
-from rnnlib.tasks.symbols import SYMBOLS, draw
+from rnnlib.systems import System, rotation
+from rnnlib.tasks import SYMBOLS, draw
 
 F64 = torch.float64
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlib import from_module, simulate
-from rnnlib.memory.certificates import certify
+from rnnlib.memory import certify
 from rnnlib.nn.stable_lstm import (
     PUBLISHED_INPUT_RADIUS,
     PUBLISHED_RADII,

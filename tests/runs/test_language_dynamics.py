@@ -9,8 +9,8 @@ import torch
 
 from rnnlib.__main__ import main
 from rnnlib.files import FileError, write_json
-from rnnlib.language.model import LanguageModel
-from rnnlib.memory.certificates import certify
+from rnnlib.language import LanguageModel
+from rnnlib.memory import certify
 from rnnlib.runs import language_dynamics, runner, store
 from rnnlib.runs.experiments import configure
 from rnnlib.runs.language_dynamics import (
@@ -22,8 +22,7 @@ from rnnlib.runs.language_dynamics import (
     reading_exponent,
     reading_sizes,
 )
-from rnnlib.tasks.corpus import EOS
-from rnnlib.tasks.hidden_markov_language import three_places
+from rnnlib.tasks import EOS, three_places
 
 
 def silent(model="elman", n_words=33, n_hidden=4):

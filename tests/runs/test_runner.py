@@ -20,7 +20,7 @@ from rnnlib.__main__ import main
 from rnnlib.files import FileError, load_checkpoint, write, write_text
 from rnnlib.runs import runner, store
 from rnnlib.runs.experiments import configure
-from rnnlib.training.recorders import read_samples
+from rnnlib.training import read_samples
 
 HOME = Path(__file__).parents[2]
 
@@ -45,7 +45,7 @@ def damage(path):
 
 KILLED = """
 import sys
-from rnnlib import runner
+from rnnlib.runs import runner
 from rnnlib.__main__ import main
 runner.CHECKPOINT_EVERY = 0.2
 sys.exit(main(sys.argv[1:]))

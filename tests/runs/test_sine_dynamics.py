@@ -20,7 +20,7 @@ from rnnlib.runs.sine_dynamics import (
     read_dynamics,
     snapshots,
 )
-from rnnlib.training.recorders import Samples
+from rnnlib.training import Samples
 
 EPOCHS = 80
 

@@ -8,8 +8,7 @@ import torch
 from rnnlib import from_module, jacobian
 from rnnlib.runs import training_dynamics
 from rnnlib.runs.training_dynamics import dynamics_along
-from rnnlib.systems.bifurcating_cells import rotation
-from rnnlib.systems.system import System
+from rnnlib.systems import System, rotation
 
 F64 = torch.float64
 Z = torch.tensor([0.05], dtype=F64)

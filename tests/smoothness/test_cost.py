@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import rnnlib
-from rnnlib.systems.chaotic_lstm import THETA_TRUE, X0, chaotic_lstm, line, plane, theta_random
+from rnnlib.systems import THETA_TRUE, X0, chaotic_lstm, line, plane, theta_random
 
 F64 = {"dtype": torch.float64}
 

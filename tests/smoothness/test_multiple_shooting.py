@@ -12,7 +12,7 @@ from rnnlib.smoothness.multiple_shooting import (
     teacher_forced_states,
 )
 from rnnlib.smoothness.sensitivities import flatten, unflatten
-from rnnlib.systems.chaotic_lstm import X0, chaotic_lstm
+from rnnlib.systems import X0, chaotic_lstm
 
 DOUBLE = torch.float64
 

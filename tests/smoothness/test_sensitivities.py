@@ -8,7 +8,7 @@ from rnnlib import System, cost, from_module
 from rnnlib.smoothness.scalar_cells import linear_cell
 from rnnlib.smoothness.sensitivities import cost_derivatives, flatten, sensitivities, unflatten
 from rnnlib.smoothness.theorem1 import cross_entropy
-from rnnlib.systems.known_maps import linear
+from rnnlib.systems import linear
 
 DOUBLE = torch.float64
 

@@ -7,9 +7,8 @@ import torch
 from hypothesis import given, settings
 
 from rnnlib import from_module, jacobian, simulate, steady_state
-from rnnlib.dynamics.basins import find_attractor
-from rnnlib.dynamics.fixed_points import box, fixed_points
-from rnnlib.memory.latch import memory_state
+from rnnlib.dynamics import box, find_attractor, fixed_points
+from rnnlib.memory import memory_state
 from rnnlib.systems.bifurcating_cells import (
     BIFURCATIONS,
     FLIP,

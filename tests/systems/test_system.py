@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import rnnlib
-from rnnlib.nn.batched_products import affine, batch_innermost, join, times_tanh
+from rnnlib.nn import affine, batch_innermost, join, times_tanh
 from rnnlib.systems.chaotic_lstm import THETA_TRUE, X0, chaotic_lstm, line
 
 

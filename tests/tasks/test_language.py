@@ -9,21 +9,20 @@ import torch
 from torch import nn
 
 from rnnlib.files import FileError
-from rnnlib.language.model import LanguageModel
-from rnnlib.language.recorder import (
+from rnnlib.language import (
     TEXT,
+    LanguageModel,
     LanguageRecorder,
     LanguageSamples,
     read_language_samples,
     read_packed,
 )
-from rnnlib.runs import runner, store
-from rnnlib.runs.experiments import configure
+from rnnlib.runs import configure, runner, store
 from rnnlib.tasks.corpus import EOS
 from rnnlib.tasks.hidden_markov_language import three_places
 from rnnlib.tasks.hidden_markov_reader import IdealReader
 from rnnlib.tasks.language import Language, load
-from rnnlib.training.loop import Run, Settings, train
+from rnnlib.training import Run, Settings, train
 
 
 def test_a_model_that_knows_the_language_reaches_its_entropy_rate():

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from rnnlib.tasks.sine import Sine
-from rnnlib.tasks.symbols import Symbols
+from rnnlib.tasks import Sine, Symbols
 from rnnlib.training.loop import NonFiniteLoss, Run, Settings, train
 from rnnlib.training.models import SequenceModel
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rnnlib import certify, orthogonality_error, simulate
-from rnnlib.nn.stable_lstm import PUBLISHED_RADII
+from rnnlib.nn import PUBLISHED_RADII
 from rnnlib.training.models import LABELS, MODELS, REBASE_EVERY, SequenceModel
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rnnlib import simulate
-from rnnlib.systems.known_maps import logistic
+from rnnlib.systems import logistic
 from rnnlib.training.models import SequenceModel
 from rnnlib.training.recorded_orbits import ends, recorded_starts
 from rnnlib.training.recorders import OrbitRecorder

@@ -18,7 +18,7 @@ from ipywidgets.embed import dependency_state, embed_data
 from playwright.sync_api import TimeoutError as Slow
 
 import rnnlib
-from rnnlib.systems.chaotic_lstm import THETA_TRUE, X0, line, theta_random
+from rnnlib.systems import THETA_TRUE, X0, line, theta_random
 from rnnlib.systems.two_unit_kernel import lyapunov_spectrum, sweep
 from rnnlib.widgets.explorer import ChaosExplorer
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.signal.windows import hann
 
-from rnnlib.dynamics.oscillation import oscillation
+from rnnlib.dynamics import oscillation
 
 LONGEST = 64  # steps; the longest cycle to look for, as in rnnlib.steady_state
 PURE = 0.95  # the part of the power that one frequency and its harmonics hold in an oscillation

@@ -7,9 +7,9 @@ import torch
 import traitlets
 from torch import Tensor
 
-from rnnlib.dynamics.orbits import orbit_diagram, simulate
-from rnnlib.smoothness.cost import cost_over, mean_squared_error
-from rnnlib.systems.chaotic_lstm import THETA_TRUE, X0, line, theta_random
+from rnnlib.dynamics import orbit_diagram, simulate
+from rnnlib.smoothness import cost_over, mean_squared_error
+from rnnlib.systems import THETA_TRUE, X0, line, theta_random
 from rnnlib.widgets.panels import module, sheet
 
 HERE = Path(__file__).parent
