@@ -58,7 +58,7 @@ def run_of(model: str, task: Given, device="cpu") -> Run:
     return made
 
 
-def descend(runs: list[Run]) -> None:
+def one_step(runs: list[Run]) -> None:
     descend(runs, [(run.task.z, run.task.target) for run in runs])
 
 
@@ -85,10 +85,10 @@ def cpu_rows(batch: int, repeats: int, bar: float) -> list[Row]:
     original.begin_epoch()
     seconds = medians(
         {
-            "original": lambda: descend([original]),
-            "ornn": lambda: descend([ornn]),
+            "original": lambda: one_step([original]),
+            "ornn": lambda: one_step([ornn]),
             "by hand": by_hand(run_of("lstm", task)),
-            "lstm": lambda: descend([lstm]),
+            "lstm": lambda: one_step([lstm]),
         },
         repeats,
     )
@@ -106,9 +106,9 @@ def replica_rows(model: str, repeats: int, clock, device="cpu") -> list[Row]:
 
     def alone():
         for run in runs:
-            descend([run])
+            one_step([run])
 
-    seconds = medians({"alone": alone, "together": lambda: descend(runs)}, repeats, clock)
+    seconds = medians({"alone": alone, "together": lambda: one_step(runs)}, repeats, clock)
     name = f"{REPLICAS} {model} replicas together / one by one"
     return [row(name, seconds, "alone", "together")]
 

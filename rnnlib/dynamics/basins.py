@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+import scipy
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from rnnlib.dynamics.orbits import simulate
@@ -50,7 +50,9 @@ class Attractor(NamedTuple):
             exact = "donot_use_mm_for_euclid_dist"
             nearest = torch.cdist(flat[finite], self.points, compute_mode=exact).amin(-1)
         else:
-            nearest = torch.as_tensor(cKDTree(self.points.numpy()).query(flat[finite].numpy())[0])
+            nearest = torch.as_tensor(
+                scipy.spatial.cKDTree(self.points.numpy()).query(flat[finite].numpy())[0]
+            )
         distance[finite] = nearest.to(x.dtype)
         return distance.reshape(x.shape[:-1])
 

@@ -16,9 +16,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 import torch
-from scipy.spatial import cKDTree
-from scipy.special import digamma, gammaln
 from torch import Tensor
 
 from rnnlib.dynamics.orbits import check_steps
@@ -259,12 +258,16 @@ def knn_entropy(samples: Tensor | np.ndarray, k: int = 3, *, whiten: bool = True
         if spread[-1] <= count * np.finfo(float).eps * max(spread[0], np.abs(x).max()):
             return KnnEntropy(-math.inf, math.nan)
         x, log_det = u * count**0.5, np.log(spread / count**0.5).sum()
-    radius = cKDTree(x).query(x, [k + 1])[0][:, 0]  # the nearest neighbour is the sample itself
+    radius = scipy.spatial.cKDTree(x).query(x, [k + 1])[0][
+        :, 0
+    ]  # the nearest neighbour is the sample itself
     if not radius.all():
         return KnnEntropy(-math.inf, math.nan)
-    log_ball = n / 2 * math.log(math.pi) - gammaln(n / 2 + 1)
+    log_ball = n / 2 * math.log(math.pi) - scipy.special.gammaln(n / 2 + 1)
     terms = n * np.log(radius)
-    entropy = digamma(count) - digamma(k) + log_ball + terms.mean() + log_det
+    entropy = (
+        scipy.special.digamma(count) - scipy.special.digamma(k) + log_ball + terms.mean() + log_det
+    )
     return KnnEntropy(float(entropy), float(terms.std(ddof=1) / count**0.5))
 
 

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
+import scipy
 import torch
 from torch import Tensor
 

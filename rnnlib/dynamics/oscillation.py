@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 import torch
-from scipy.signal.windows import hann
 from torch import Tensor
 
 from rnnlib.dynamics.orbits import simulate
@@ -52,7 +52,7 @@ def oscillation(y: Tensor) -> Oscillation:
     signal = y.detach().double().cpu().numpy()
     finite = np.isfinite(signal).all(0)
     signal = np.where(finite, signal, 0.0)
-    window = hann(len(signal), sym=False).reshape(-1, *[1] * (signal.ndim - 1))
+    window = scipy.signal.windows.hann(len(signal), sym=False).reshape(-1, *[1] * (signal.ndim - 1))
     window = window / window.sum()
     mean = (window * signal).sum(0)
     centred = signal - mean

@@ -7,8 +7,8 @@ keeps a shift along it for ever.
 
 from typing import NamedTuple
 
+import scipy
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from rnnlib.dynamics.basins import check_single
@@ -72,7 +72,7 @@ def phase_memory(
     starts = torch.cat([home[None], (home + length[..., None] * kicks.to(home)).flatten(0, 1)])
     ends = simulate(system, starts, 1, burn_in=steps - 1)[0]
     twin = torch.linalg.vector_norm(ends[1:] - ends[0], dim=-1)
-    distance = torch.as_tensor(cKDTree(orbit.numpy()).query(ends[1:].numpy())[0])
+    distance = torch.as_tensor(scipy.spatial.cKDTree(orbit.numpy()).query(ends[1:].numpy())[0])
     shares = [
         (d.reshape(len(sizes), directions) <= tolerance * length).double().mean(1)
         for d in (distance, twin)

@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
+import scipy
 import torch
-from scipy.optimize import brentq, minimize
 from torch import Tensor
 
 from rnnlib.dynamics import simulate
@@ -26,7 +26,7 @@ def memory_state(gain: float) -> float:
     if gain <= 1:
         raise ValueError(f"gain is {gain}; the cell holds a bit only for gain > 1.")
     nearly_zero = math.sqrt(1 - 1 / gain)  # where w (1 - x^2) = 1: tanh(w x) - x is largest
-    return brentq(lambda x: math.tanh(gain * x) - x, nearly_zero, 1.0, xtol=1e-15)
+    return scipy.optimize.brentq(lambda x: math.tanh(gain * x) - x, nearly_zero, 1.0, xtol=1e-15)
 
 
 def pulse_threshold(gain: float, duration: int) -> float:
@@ -57,7 +57,9 @@ def pulse_threshold(gain: float, duration: int) -> float:
             boundary = (math.atanh(boundary) + height) / gain
         return boundary - bit
 
-    return brentq(excess, 0.0, gain * bit, xtol=1e-14) if duration > 1 else gain * bit
+    return (
+        scipy.optimize.brentq(excess, 0.0, gain * bit, xtol=1e-14) if duration > 1 else gain * bit
+    )
 
 
 def escape_effort(gain: float, steps: int = 12) -> float:
@@ -87,7 +89,9 @@ def escape_effort(gain: float, steps: int = 12) -> float:
     if steps == 1:
         return effort(np.empty(0))
     straight = np.linspace(bit, 0, steps + 1)[1:-1]
-    return float(minimize(effort, straight, bounds=[(-0.999, 0.999)] * (steps - 1)).fun)
+    return float(
+        scipy.optimize.minimize(effort, straight, bounds=[(-0.999, 0.999)] * (steps - 1)).fun
+    )
 
 
 @torch.no_grad()

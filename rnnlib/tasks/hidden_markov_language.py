@@ -23,8 +23,8 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 import torch
-from scipy.special import xlogy
 from torch import Tensor
 
 from rnnlib.tasks.corpus import EOS, Corpus
@@ -99,7 +99,7 @@ class HiddenMarkovLanguage:
         ``h = sum_s pi_s H(words | s)``, with the stationary shares ``pi``. The best possible
         perplexity is ``exp(h)``.
         """
-        return float(-self.stationary @ xlogy(self.emission, self.emission).sum(1))
+        return float(-self.stationary @ scipy.special.xlogy(self.emission, self.emission).sum(1))
 
     def markov_entropy(self, order: int) -> float:
         """Return the entropy in nats of a word given the ``order`` words before it, exactly.
@@ -123,7 +123,9 @@ class HiddenMarkovLanguage:
             ]
             joint = np.stack([share for share in longer if share.any()])
         following = joint @ self.emission  # context, word
-        return float(-xlogy(following, following / following.sum(1, keepdims=True)).sum())
+        return float(
+            -scipy.special.xlogy(following, following / following.sum(1, keepdims=True)).sum()
+        )
 
     def surprisal(self, tokens: Tensor) -> Tensor:
         """Return ``-log p`` of each word given all words before it, by the forward algorithm.

@@ -1,8 +1,8 @@
 """Words for observed orbits: what a window of steady-state values looks like, and no more."""
 
 import numpy as np
+import scipy
 import torch
-from scipy.signal.windows import hann
 
 from rnnlib.dynamics import oscillation
 
@@ -94,7 +94,7 @@ def _period(y: np.ndarray) -> float:
     top = oscillation(torch.from_numpy(y)).frequency.item() / (2 * np.pi)  # turns a step
     if top * steps < 2:
         return np.inf
-    power = np.abs(np.fft.rfft((y - y.mean()) * hann(steps, sym=False))) ** 2
+    power = np.abs(np.fft.rfft((y - y.mean()) * scipy.signal.windows.hann(steps, sym=False))) ** 2
     bins = np.arange(len(power))
     harmonics = np.arange(1, max(1, min(10, len(bins) // 20)) + 1)  # so that most bins are others
     for part in (1, 2, 3):  # the strongest may itself be a harmonic
