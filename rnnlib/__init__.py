@@ -17,6 +17,7 @@ from rnnlib.dynamics import (
     orbit_diagram,
     robustness,
     simulate,
+    starts_in_box,
     steady_state,
     trajectory,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "sensitivities",
     "simulate",
     "squared_error",
+    "starts_in_box",
     "steady_state",
     "trajectory",
     "unflatten_state",

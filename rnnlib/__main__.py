@@ -8,7 +8,15 @@ import typing
 from pathlib import Path
 
 from rnnlib.files import FileError, read_json
-from rnnlib.runs import EXPERIMENTS, PRESETS, analyse, analyse_language, configure, runner, store
+from rnnlib.runs import (
+    EXPERIMENTS,
+    PRESETS,
+    analyse_language,
+    analyse_sine,
+    configure,
+    runner,
+    store,
+)
 from rnnlib.training import NonFiniteLoss
 
 ROOTS = {"full": "results", "middle": "results", "quick": "_build/quick"}
@@ -116,7 +124,7 @@ def _analyse(options) -> None:
             analyse_language(folder, progress=not options.quiet)
             print(folder / "dynamics.json")
         else:
-            analyse(folder, options.every, progress=not options.quiet)
+            analyse_sine(folder, options.every, progress=not options.quiet)
             print(folder / "dynamics.csv")
 
 

@@ -10,8 +10,8 @@ from rnnlib.dynamics.basins import (
     Basins,
     basins,
     find_attractor,
-    section,
     settle,
+    starts_on_plane,
 )
 from rnnlib.dynamics.entropy import (
     Entropy,
@@ -21,7 +21,7 @@ from rnnlib.dynamics.entropy import (
     knn_entropy,
     log_abs_det,
 )
-from rnnlib.dynamics.fixed_points import FixedPoints, box, fixed_points
+from rnnlib.dynamics.fixed_points import FixedPoints, fixed_points, starts_in_box
 from rnnlib.dynamics.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
 from rnnlib.dynamics.neimark_sacker import (
     ITERATIONS,
@@ -61,7 +61,7 @@ __all__ = [
     "SteadyState",
     "UNDECIDED",
     "basins",
-    "box",
+    "starts_in_box",
     "box_entropy",
     "check_steps",
     "entropy_along",
@@ -83,7 +83,7 @@ __all__ = [
     "phase_memory",
     "return_curves",
     "robustness",
-    "section",
+    "starts_on_plane",
     "segment",
     "settle",
     "simulate",

@@ -75,7 +75,7 @@ class Basins(NamedTuple):
     steps: int
 
 
-def section(
+def starts_on_plane(
     center: Tensor, first: Tensor, second: Tensor, extent: float, resolution: int
 ) -> Tensor:
     """Return a square grid of starts in the plane ``center + a first + b second``.
@@ -173,7 +173,7 @@ def basins(
 
     Args:
         system: one autonomous system (or with its input held), without batch axes.
-        starts: shape ``(*grid, n_x)``, float64; see `section`.
+        starts: shape ``(*grid, n_x)``, float64; see `starts_on_plane`.
         burn_in: steps in the first round.
         rounds: of running and matching.
         max_attractors: how many steady states are examined one by one before the rest is left

@@ -77,7 +77,7 @@ def iterated(system: System, period: int) -> System:
     )
 
 
-def box(low: float, high: float, count: int, n_x: int, seed: int = 0) -> Tensor:
+def starts_in_box(low: float, high: float, count: int, n_x: int, seed: int = 0) -> Tensor:
     """Return starts drawn uniformly from the cube ``[low, high]^n_x``.
 
     Returns:

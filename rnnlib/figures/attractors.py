@@ -42,7 +42,7 @@ def basin_plane(
     """Draw the basins over a plane of starts, with the attractors and, if given, all fixed points.
 
     Args:
-        result: from `rnnlib.dynamics.basins.basins` over `rnnlib.dynamics.basins.section`.
+        result: from `rnnlib.dynamics.basins.basins` over `rnnlib.dynamics.starts_on_plane`.
         extent: that of the section.
         labels: of the horizontal and the vertical axis.
         axes: the components of the state that these show.

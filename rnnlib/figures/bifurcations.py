@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlib.dynamics import FixedPoints, OrbitDiagram, box, fixed_points, orbit_diagram
+from rnnlib.dynamics import FixedPoints, OrbitDiagram, fixed_points, orbit_diagram, starts_in_box
 from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, book_style
 from rnnlib.systems import FOLD, Bifurcation
 
@@ -37,7 +37,7 @@ def bifurcation(
         seed: of the starts.
     """
     grid = torch.linspace(*case.shown, values, dtype=torch.float64)
-    x0 = box(-1, 1, starts, case.n_x, seed)
+    x0 = starts_in_box(-1, 1, starts, case.n_x, seed)
     roots = fixed_points(case.family(grid[:, None]), x0)
     fresh = orbit_diagram(case.family, grid, x0[:6], steps, burn_in=burn_in)
     hysteresis = case is FOLD

@@ -7,14 +7,14 @@ from rnnlib.runs.parameters import check_notebook
 from rnnlib.runs.scoreboard import CLAIMS, SINE, Claim, Score, scores
 from rnnlib.runs.sine_dynamics import (
     RESTS,
-    analyse,
+    analyse_sine,
     coexistence,
     crossing_between,
     observed_input,
-    paper_size,
     read_crossings,
     read_dynamics,
     read_snapshot,
+    sine_runs_at_paper_size,
     snapshots,
 )
 
@@ -27,14 +27,14 @@ __all__ = [
     "SINE",
     "Score",
     "SineExperiment",
-    "analyse",
+    "analyse_sine",
     "analyse_language",
     "check_notebook",
     "coexistence",
     "configure",
     "crossing_between",
     "observed_input",
-    "paper_size",
+    "sine_runs_at_paper_size",
     "read_crossings",
     "read_dynamics",
     "read_snapshot",

@@ -26,7 +26,7 @@ RESTS = 0.02  # an output that moves by less is at rest, also one that has not q
 CROSSING = ("before", "after", "at", "angle", "resonance", "coefficient", "amplitude")
 
 
-def analyse(folder: Path | str, every: int = 1, progress: bool = False) -> pd.DataFrame:
+def analyse_sine(folder: Path | str, every: int = 1, progress: bool = False) -> pd.DataFrame:
     """Write ``dynamics.csv`` and ``crossings.csv`` of a run from its snapshots.
 
     What is there is kept, so it can be called while a run is on its way and again later, or be
@@ -73,7 +73,7 @@ def analyse(folder: Path | str, every: int = 1, progress: bool = False) -> pd.Da
     return table
 
 
-def paper_size(root: Path | str) -> dict[str, list[Path]]:
+def sine_runs_at_paper_size(root: Path | str) -> dict[str, list[Path]]:
     """Return the finished runs of sine generation at the paper's size, by model and schedule.
 
     Args:

@@ -7,7 +7,12 @@ shooting.
 from rnnlib.smoothness import chaotic_lstm_cost, roughness, theorem1
 from rnnlib.smoothness.cost import cost, cost_over, mean_squared_error, squared_error
 from rnnlib.smoothness.scalar_cells import affine_cell, linear_cell, tanh_cell
-from rnnlib.smoothness.sensitivities import cost_derivatives, flatten, sensitivities, unflatten
+from rnnlib.smoothness.sensitivities import (
+    cost_derivatives,
+    flatten_theta,
+    sensitivities,
+    unflatten_theta,
+)
 from rnnlib.smoothness.theorem1 import cross_entropy_loss, squared_loss
 
 __all__ = [
@@ -17,7 +22,7 @@ __all__ = [
     "cost_derivatives",
     "cost_over",
     "cross_entropy_loss",
-    "flatten",
+    "flatten_theta",
     "linear_cell",
     "mean_squared_error",
     "roughness",
@@ -26,5 +31,5 @@ __all__ = [
     "squared_loss",
     "tanh_cell",
     "theorem1",
-    "unflatten",
+    "unflatten_theta",
 ]

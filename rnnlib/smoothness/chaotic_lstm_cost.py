@@ -15,7 +15,7 @@ from rnnlib.dynamics import simulate
 from rnnlib.smoothness.cost import cost, cost_over, mean_squared_error
 from rnnlib.smoothness.multiple_shooting import fit, teacher_forced_states
 from rnnlib.smoothness.roughness import descend
-from rnnlib.smoothness.sensitivities import cost_derivatives, flatten, sensitivities
+from rnnlib.smoothness.sensitivities import cost_derivatives, flatten_theta, sensitivities
 from rnnlib.systems import THETA_TRUE, X0, System, chaotic_lstm, line
 
 
@@ -143,13 +143,13 @@ def recovery(
     student = chaotic_lstm(
         THETA_TRUE + spread * THETA_TRUE.norm() / THETA_TRUE.numel() ** 0.5 * noise
     )
-    observed, truth = true_orbit(n)[1:, :2], flatten(chaotic_lstm())
+    observed, truth = true_orbit(n)[1:, :2], flatten_theta(chaotic_lstm())
 
     def error(theta):
         return (theta - truth).norm(dim=-1) / truth.norm()
 
     states = teacher_forced_states(student, X0.expand(runs, 4), observed)
-    errors = [error(flatten(student))]
+    errors = [error(flatten_theta(student))]
     for window in windows:
         starts = states[:-1:window].movedim(0, 1)
         errors.append(error(fit(student, starts, observed, iterations=iterations).theta))

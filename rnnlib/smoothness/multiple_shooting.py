@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rnnlib.smoothness.cost import squared_error
-from rnnlib.smoothness.sensitivities import flatten, sensitivities, unflatten
+from rnnlib.smoothness.sensitivities import flatten_theta, sensitivities, unflatten_theta
 from rnnlib.systems import System
 
 
@@ -138,13 +138,13 @@ def fit(
     """
     if iterations < 1 or not penalty > 0:
         raise ValueError(f"iterations={iterations}, penalty={penalty}: both must be positive.")
-    theta = flatten(system)
+    theta = flatten_theta(system)
     theta = theta.expand(*starts.shape[:-2], theta.shape[-1])
     point = torch.cat([theta, starts[..., 1:, :].flatten(-2)], dim=-1)
     first, damping = starts[..., :1, :], starts.new_full(starts.shape[:-2], 1e-2)
 
     def residuals_at(point):
-        here = replace(system, theta=unflatten(system, point[..., : theta.shape[-1]]))
+        here = replace(system, theta=unflatten_theta(system, point[..., : theta.shape[-1]]))
         free = point[..., theta.shape[-1] :].unflatten(-1, (-1, system.n_x))
         return _residuals(here, torch.cat([first, free], dim=-2), targets, penalty, inputs)
 

@@ -113,12 +113,12 @@ def sensitivities(
     if inputs is not None:  # their batch axes, if any, are those of the state
         missing = [1] * (x.dim() - inputs.dim())
         z = inputs[:total].reshape(total, *missing, *inputs.shape[1:])
-    theta = flatten(system)
+    theta = flatten_theta(system)
     n_x, p = system.n_x, theta.shape[-1] + (system.n_x if with_x0 else 0)
 
     def along(map_):
         # The product: torch 2.13 returns garbage for the second derivative of a bare view.
-        return lambda x, theta: 1.0 * map_(x, z, unflatten(system, theta))
+        return lambda x, theta: 1.0 * map_(x, z, unflatten_theta(system, theta))
 
     f, g = along(system.f), along(system.g)
     df = _derivative(f)(x[:-1], theta)  # [A_t B_t], shape (total, *batch, n_x, n_x + n_theta)
@@ -190,7 +190,7 @@ def cost_derivatives(
     return CostDerivatives(value, gradient, average(hessian))
 
 
-def flatten(system: System) -> Tensor:
+def flatten_theta(system: System) -> Tensor:
     """Return all parameters as one vector per batch element, shape ``(*batch, n_theta)``.
 
     A system without parameters has ``n_theta = 0``.
@@ -207,7 +207,7 @@ def flatten(system: System) -> Tensor:
     return torch.cat(parts, dim=-1)
 
 
-def unflatten(system: System, vector: Tensor) -> dict[str, Tensor]:
+def unflatten_theta(system: System, vector: Tensor) -> dict[str, Tensor]:
     """Turn vectors as `flatten` makes them back into named parameters.
 
     Args:

@@ -10,7 +10,7 @@ from rnnlib.tasks.hidden_markov_language import HiddenMarkovLanguage, three_plac
 from rnnlib.tasks.hidden_markov_reader import IdealReader, implied, judge, told
 from rnnlib.tasks.language import N_WORDS, WINDOW_STARTS, Language
 from rnnlib.tasks.sine import HIGHEST, LOWEST, Sine, frequencies
-from rnnlib.tasks.symbols import CLASSES, FIRST, SECOND, SYMBOLS, Symbols, draw, one_hot
+from rnnlib.tasks.symbols import CLASSES, FIRST, SECOND, SYMBOLS, Symbols, draw_symbols, one_hot
 
 __all__ = [
     "CLASSES",
@@ -28,7 +28,7 @@ __all__ = [
     "Sine",
     "Symbols",
     "WINDOW_STARTS",
-    "draw",
+    "draw_symbols",
     "frequencies",
     "implied",
     "judge",

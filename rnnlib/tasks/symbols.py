@@ -15,7 +15,7 @@ CLASSES = ("pp", "pq", "qp", "qq")
 FIRST, SECOND = (10, 19), (40, 49)  # positions, counted from 1, ends included
 
 
-def draw(count: int, length: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def draw_symbols(count: int, length: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Draw sequences and their classes.
 
     Args:
@@ -72,8 +72,8 @@ class Symbols:
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
-        train = draw(n_train, length, np.random.default_rng([data_seed, 0]))
-        valid = draw(n_valid, length, np.random.default_rng([data_seed, 1]))
+        train = draw_symbols(n_train, length, np.random.default_rng([data_seed, 0]))
+        valid = draw_symbols(n_valid, length, np.random.default_rng([data_seed, 1]))
         self.train = [part.to(device).split(batch_size, dim=-1) for part in train]
         self.valid = [part.to(device).split(10 * batch_size, dim=-1) for part in valid]
 

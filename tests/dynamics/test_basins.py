@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 
 from rnnlib import from_function, henon, linear, logistic
-from rnnlib.dynamics.basins import DIVERGENT, UNDECIDED, basins, find_attractor, section
-from rnnlib.dynamics.fixed_points import box, fixed_points
+from rnnlib.dynamics.basins import DIVERGENT, UNDECIDED, basins, find_attractor, starts_on_plane
+from rnnlib.dynamics.fixed_points import fixed_points, starts_in_box
 from rnnlib.memory import memory_state
 from rnnlib.systems import NEIMARK_SACKER, THETA_TRUE, chaotic_lstm, elman, one_unit, rotation
 
@@ -17,7 +17,7 @@ quick = settings(deadline=None, max_examples=3, derandomize=True)
 
 
 def plane(extent, resolution):
-    return section(torch.zeros(2, dtype=F64), E2[0], E2[1], extent, resolution)
+    return starts_on_plane(torch.zeros(2, dtype=F64), E2[0], E2[1], extent, resolution)
 
 
 def line(extent, count):
@@ -124,10 +124,10 @@ def test_the_chaotic_lstm_at_three_quarters_has_two_attractors():
     """Hypothesis: at s = 0.76 the stable origin and a stable 3-cycle coexist."""
     system = chaotic_lstm(0.76 * THETA_TRUE)
     e = torch.eye(4, dtype=F64)
-    result = basins(system, section(0 * e[0], e[2], e[3], 2.0, 15))
+    result = basins(system, starts_on_plane(0 * e[0], e[2], e[3], 2.0, 15))
     assert [a.describe() for a in result.attractors] == ["period 3", "fixed point"]
     assert result.attractors[1].points.abs().max() < 1e-6
-    cycle = fixed_points(system, box(-0.3, 0.3, 100, 4), period=3)
+    cycle = fixed_points(system, starts_in_box(-0.3, 0.3, 100, 4), period=3)
     stable = cycle.points[torch.as_tensor(cycle.stability == "stable") & (cycle.period == 3)]
     assert len(stable) == 3 and result.attractors[0].distance(stable).max() < 1e-8
 

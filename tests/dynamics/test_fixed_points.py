@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 
 from rnnlib import from_function, from_module, henon, jacobian, linear, logistic, simulate
-from rnnlib.dynamics.fixed_points import box, classify, fixed_points, iterated
+from rnnlib.dynamics.fixed_points import classify, fixed_points, iterated, starts_in_box
 from rnnlib.systems import (
     WEIGHTS,
     chaotic_lstm,
@@ -29,7 +29,7 @@ def sorted_values(points):
 def test_henon_has_its_two_closed_form_fixed_points_and_both_are_saddles():
     """Hypothesis: x = (b - 1 +- sqrt((1 - b)^2 + 4a)) / 2a, y = b x, and neither is stable."""
     a, b = 1.4, 0.3
-    found = fixed_points(henon(a, b), box(-2, 2, 40, 2))
+    found = fixed_points(henon(a, b), starts_in_box(-2, 2, 40, 2))
     root = math.sqrt((1 - b) ** 2 + 4 * a)
     x = torch.tensor([(b - 1 - root) / (2 * a), (b - 1 + root) / (2 * a)], dtype=F64)
     order = found.points[:, 0].argsort()
@@ -45,7 +45,7 @@ def test_henon_has_its_two_closed_form_fixed_points_and_both_are_saddles():
 def test_the_logistic_map_has_0_and_1_minus_1_over_r_at_every_r_of_a_batch():
     """Hypothesis: a sweep is one call, and multipliers are r and 2 - r."""
     r = torch.tensor([1.5, 2.5, 3.2, 3.9], dtype=F64)
-    found = fixed_points(logistic(r[:, None]), box(-0.5, 1.5, 20, 1))
+    found = fixed_points(logistic(r[:, None]), starts_in_box(-0.5, 1.5, 20, 1))
     assert found.member.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     for k, value in enumerate(r.tolist()):
         mine = found.member == k
@@ -66,7 +66,7 @@ def test_the_logistic_map_has_0_and_1_minus_1_over_r_at_every_r_of_a_batch():
 def test_period_2_of_the_logistic_map_is_the_closed_form_with_its_primitive_periods():
     """Hypothesis: x = (r + 1 +- sqrt((r - 3)(r + 1))) / 2r with multiplier 4 + 2r - r^2."""
     r = 3.2
-    found = fixed_points(logistic(r), box(-0.5, 1.5, 60, 1), period=2)
+    found = fixed_points(logistic(r), starts_in_box(-0.5, 1.5, 60, 1), period=2)
     cycle = found.period == 2
     root = math.sqrt((r - 3) * (r + 1))
     expected = torch.tensor([(r + 1 - root) / (2 * r), (r + 1 + root) / (2 * r)], dtype=F64)
@@ -85,7 +85,7 @@ def test_period_2_of_the_logistic_map_is_the_closed_form_with_its_primitive_peri
 
 def test_the_points_of_one_cycle_share_their_multipliers():
     """Hypothesis: the Jacobians of f^p along a cycle are similar matrices."""
-    found = fixed_points(chaotic_lstm(), box(-0.5, 0.5, 200, 4), period=3)
+    found = fixed_points(chaotic_lstm(), starts_in_box(-0.5, 0.5, 200, 4), period=3)
     cycle = found.period == 3
     assert cycle.sum() == 6  # two cycles
     sizes = found.eigenvalues[cycle, 0].abs().sort().values.reshape(2, 3)
@@ -109,7 +109,9 @@ def test_a_designed_elman_fixed_point_is_found_with_the_analytic_eigenvalues(see
     point = 1.8 * torch.rand(n, dtype=F64, generator=generator) - 0.9
     weight = scale * torch.randn(n, n, dtype=F64, generator=generator) / n**0.5
     system = elman_with_fixed_point(point, weight)
-    found = fixed_points(system, torch.cat([point + box(-0.05, 0.05, 8, n), box(-1, 1, 8, n)]))
+    found = fixed_points(
+        system, torch.cat([point + starts_in_box(-0.05, 0.05, 8, n), starts_in_box(-1, 1, 8, n)])
+    )
     nearest = (found.points - point).abs().amax(-1).argmin()
     torch.testing.assert_close(found.points[nearest], point, atol=1e-7, rtol=0)
     expected = torch.linalg.eigvals((1 - point**2)[:, None] * weight)
@@ -133,7 +135,7 @@ def test_a_gru_with_a_designed_fixed_point_is_found_under_held_input():
         )
         inner = reset * (w_h[10:] @ point + module.bias_hh_l0[10:])
         module.bias_ih_l0[10:] = torch.atanh(point) - w_i[10:] @ z - inner
-    found = fixed_points(from_module(module).hold(z), box(-1, 1, 10, 5))
+    found = fixed_points(from_module(module).hold(z), starts_in_box(-1, 1, 10, 5))
     assert (found.points - point).abs().amax(-1).min() < 1e-10
     output, _ = module(z.expand(3, 1, 2), point.reshape(1, 1, 5))
     torch.testing.assert_close(output[-1, 0], point, atol=1e-12, rtol=0)
@@ -153,7 +155,7 @@ def test_an_lstm_with_a_designed_fixed_point_is_found_under_held_input():
     with torch.no_grad():
         module.bias_hh_l0.zero_()
         module.bias_ih_l0.copy_(gates - module.weight_ih_l0 @ z - module.weight_hh_l0 @ h)
-    found = fixed_points(from_module(module).hold(z), box(-1, 1, 10, 6))
+    found = fixed_points(from_module(module).hold(z), starts_in_box(-1, 1, 10, 6))
     assert (found.points - torch.cat([h, c])).abs().amax(-1).min() < 1e-10
 
 
@@ -161,7 +163,7 @@ def test_a_network_of_a_hundred_units_is_within_reach():
     """Hypothesis: a default torch LSTM (n_x = 200) has one stable fixed point."""
     torch.manual_seed(0)
     system = from_module(torch.nn.LSTM(1, 100).double()).hold(torch.zeros(1, dtype=F64))
-    found = fixed_points(system, box(-1, 1, 4, 200))
+    found = fixed_points(system, starts_in_box(-1, 1, 4, 200))
     assert (
         len(found.points) == 1 and found.converged == 4 and found.stability.tolist() == ["stable"]
     )
@@ -172,7 +174,7 @@ def test_a_network_of_a_hundred_units_is_within_reach():
 def test_the_chaotic_lstm_has_the_origin_alone_with_eigenvalues_one_half_plus_a_quarter_w_g():
     """Hypothesis: at 0 all gates are 1/2, so the spectrum is that of 1/2 + s W_g / 4, and 0, 0."""
     s = torch.tensor([0.5, 0.75, 1.0], dtype=F64)
-    found = fixed_points(line()(s[:, None]), box(-2, 2, 40, 4))
+    found = fixed_points(line()(s[:, None]), starts_in_box(-2, 2, 40, 4))
     assert found.member.tolist() == [0, 1, 2]
     assert found.points.abs().max() < 1e-9
     for value, eigenvalues in zip(s.tolist(), found.eigenvalues, strict=True):
@@ -197,7 +199,7 @@ def test_every_reported_root_recurs_and_simulation_agrees_with_its_stability(see
         scale * torch.randn(2, 2, dtype=F64, generator=generator),
         0.5 * torch.randn(2, dtype=F64, generator=generator),
     )
-    found = fixed_points(system, box(-1, 1, 12, 2, seed), period=period)
+    found = fixed_points(system, starts_in_box(-1, 1, 12, 2, seed), period=period)
     power = iterated(system, period)
     for x, eigenvalues, kind, primitive in zip(
         found.points, found.eigenvalues, found.stability, found.period, strict=True
@@ -232,7 +234,7 @@ def test_the_moduli_decide_the_stability(eigenvalues, kind):
 
 def test_a_line_of_fixed_points_gives_points_of_the_line_and_says_that_they_are_not_isolated():
     """Hypothesis: a singular J - 1 is solved by least squares: the nearest point of the line."""
-    starts = box(-1, 1, 12, 2)
+    starts = starts_in_box(-1, 1, 12, 2)
     found = fixed_points(linear(torch.diag(torch.tensor([1.0, 0.5], dtype=F64))), starts)
     assert len(found.points) == 12 and not found.isolated.any()
     assert set(found.stability) == {"neutral"}
@@ -245,20 +247,22 @@ def test_a_line_of_fixed_points_gives_points_of_the_line_and_says_that_they_are_
 
 def test_the_identity_makes_every_start_a_fixed_point():
     """Hypothesis: a cloud of roots is returned as it is."""
-    found = fixed_points(linear(torch.eye(3, dtype=F64)), box(-1, 1, 30, 3))
+    found = fixed_points(linear(torch.eye(3, dtype=F64)), starts_in_box(-1, 1, 30, 3))
     assert len(found.points) == 30 and found.hits.tolist() == [1] * 30
 
 
 def test_an_orthogonal_map_has_a_neutral_origin():
     """Hypothesis: all moduli are 1, but 1 itself is no eigenvalue, so the origin is isolated."""
-    found = fixed_points(linear(rotation(1.0)), box(-1, 1, 10, 2))
+    found = fixed_points(linear(rotation(1.0)), starts_in_box(-1, 1, 10, 2))
     assert len(found.points) == 1 and found.stability.tolist() == ["neutral"]
     assert found.isolated.tolist() == [True]
 
 
 def test_no_root_gives_an_empty_result_and_says_so():
     """Hypothesis: x -> x + 1 + x^2 has no real fixed point, and nothing crashes."""
-    found = fixed_points(from_function(lambda x, theta: x + 1 + x**2, 1), box(-1, 1, 10, 1))
+    found = fixed_points(
+        from_function(lambda x, theta: x + 1 + x**2, 1), starts_in_box(-1, 1, 10, 1)
+    )
     assert found.points.shape == (0, 1) and found.eigenvalues.shape == (0, 1)
     assert found.converged == 0 and found.starts == 10 and found.stability.shape == (0,)
     assert "0 of 10 starts converged" in found.describe()
@@ -280,7 +284,7 @@ def test_a_member_of_a_batch_without_roots_leaves_the_others_alone():
         1,
         {"a": torch.tensor([[1.0], [-0.25]], dtype=F64)},
     )
-    found = fixed_points(system, box(-1, 1, 20, 1))
+    found = fixed_points(system, starts_in_box(-1, 1, 20, 1))
     assert found.member.tolist() == [1, 1]
     torch.testing.assert_close(sorted_values(found.points), torch.tensor([-0.5, 0.5], dtype=F64))
 
@@ -297,7 +301,7 @@ def test_separation_decides_what_counts_as_one_root():
 def test_a_batch_gives_what_its_members_give_one_by_one():
     """Hypothesis: two routes to the same roots."""
     gains = torch.tensor([0.5, 1.5, 3.0], dtype=F64)
-    starts = box(-1, 1, 15, 1)
+    starts = starts_in_box(-1, 1, 15, 1)
     together = fixed_points(one_unit(gains[:, None]), starts)
     for k, gain in enumerate(gains):
         alone = fixed_points(one_unit(gain), starts)

@@ -16,7 +16,7 @@ from rnnlib.memory.symbol_memory import (
     under_letters,
 )
 from rnnlib.systems import System, rotation
-from rnnlib.tasks import SYMBOLS, draw
+from rnnlib.tasks import SYMBOLS, draw_symbols
 
 F64 = torch.float64
 
@@ -47,7 +47,7 @@ def ring(angle) -> System:
 
 @pytest.fixture(scope="module")
 def shown():
-    return draw(40, 50, np.random.default_rng(0))
+    return draw_symbols(40, 50, np.random.default_rng(0))
 
 
 def test_letters_are_found_by_name_and_by_number():

@@ -12,12 +12,12 @@ from rnnlib.files import FileError, write_json
 from rnnlib.runs import runner, sine_dynamics, store
 from rnnlib.runs.experiments import DECAY, configure
 from rnnlib.runs.sine_dynamics import (
-    analyse,
+    analyse_sine,
     coexistence,
     crossing_between,
-    paper_size,
     read_crossings,
     read_dynamics,
+    sine_runs_at_paper_size,
     snapshots,
 )
 from rnnlib.training import Samples
@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
         learning_rate=1e-2, decay_epochs=(), record_states=1, record_burn_in=400, record_steps=32,
     )  # fmt: skip
     (folder,) = runner.run(config, tmp_path_factory.mktemp("store"), progress=False)
-    return folder, analyse(folder)
+    return folder, analyse_sine(folder)
 
 
 def copy_of(folder, tmp_path):
@@ -102,9 +102,9 @@ def test_an_analysis_cut_short_goes_on_to_the_same_table(trained, tmp_path, monk
 
     monkeypatch.setattr(sine_dynamics, "dynamics_along", cut_short)
     with pytest.raises(KeyboardInterrupt):
-        analyse(again)
+        analyse_sine(again)
     assert len(read_dynamics(again)) == 4
-    resumed = analyse(again)
+    resumed = analyse_sine(again)
     assert calls == [4, 4, 4, 1]  # what was there is not done again
     np.testing.assert_allclose(resumed, table, rtol=1e-5, atol=1e-6)
     pd.testing.assert_frame_equal(read_crossings(again), read_crossings(folder), rtol=1e-4)
@@ -114,13 +114,13 @@ def test_a_stored_run_without_snapshots_is_read_and_one_without_both_is_refused(
     folder, table = trained
     stored = copy_of(folder, tmp_path)
     shutil.rmtree(stored / "snapshots")
-    pd.testing.assert_frame_equal(analyse(stored), table, check_dtype=False)
+    pd.testing.assert_frame_equal(analyse_sine(stored), table, check_dtype=False)
     (stored / "dynamics.csv").write_text("epoch,modulus\n0,1\n")
     with pytest.raises(FileError, match="its columns are epoch, modulus"):
-        analyse(stored)
+        analyse_sine(stored)
     (stored / "dynamics.csv").unlink()
     with pytest.raises(FileError, match="dynamics.csv cannot be read"):
-        analyse(stored)
+        analyse_sine(stored)
 
 
 def test_rows_whose_fixed_points_are_gone_are_made_anew(trained, tmp_path):
@@ -129,7 +129,7 @@ def test_rows_whose_fixed_points_are_gone_are_made_anew(trained, tmp_path):
     (again / "snapshots" / "fixed_points.pt").unlink()
     with pytest.raises(FileError, match="call analyse first"):
         crossing_between(again, 0, 10)
-    np.testing.assert_allclose(analyse(again), table, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(analyse_sine(again), table, rtol=1e-6, atol=1e-8)
 
 
 def test_only_finished_runs_at_the_papers_size_count_as_such(tmp_path):
@@ -149,7 +149,7 @@ def test_only_finished_runs_at_the_papers_size_count_as_such(tmp_path):
     on_its_way.mkdir(parents=True)
     write_json(on_its_way / "config.json", configure("sine", "full", model="slstm").to_dict())
 
-    found = paper_size(tmp_path)
+    found = sine_runs_at_paper_size(tmp_path)
     assert list(found) == ["LSTM, rate decays", "oRNN, constant rate"]
     assert [store.read_config(f).seed for f in found["oRNN, constant rate"]] == [0, 1]
 

@@ -11,7 +11,7 @@ from rnnlib.smoothness.multiple_shooting import (
     multiple_shooting,
     teacher_forced_states,
 )
-from rnnlib.smoothness.sensitivities import flatten, unflatten
+from rnnlib.smoothness.sensitivities import flatten_theta, unflatten_theta
 from rnnlib.systems import X0, chaotic_lstm
 
 DOUBLE = torch.float64
@@ -28,8 +28,8 @@ def test_one_window_is_the_plain_cost_with_its_gradient(kind):
     system = network(kind)
     inputs, targets = torch.randn(9, 2, dtype=DOUBLE), torch.randn(9, 1, dtype=DOUBLE)
     x0 = torch.randn(system.n_x, dtype=DOUBLE)
-    theta = flatten(system).requires_grad_()
-    here = dataclasses.replace(system, theta=unflatten(system, theta))
+    theta = flatten_theta(system).requires_grad_()
+    here = dataclasses.replace(system, theta=unflatten_theta(system, theta))
     shooting = multiple_shooting(here, x0[None], targets, inputs=inputs)
     plain = cost(here, x0, targets, inputs=inputs)
     torch.testing.assert_close(shooting.cost, plain)
@@ -57,14 +57,14 @@ def test_least_squares_form_is_the_cost_and_its_jacobian_the_derivative():
     system, windows, n = network(), 3, 6
     inputs, targets = torch.randn(n, 2, dtype=DOUBLE), torch.randn(n, 1, dtype=DOUBLE)
     first, free = torch.randn(1, 4, dtype=DOUBLE), torch.randn(windows - 1, 4, dtype=DOUBLE)
-    size = flatten(system).numel()
+    size = flatten_theta(system).numel()
 
     def residuals(point):
-        here = dataclasses.replace(system, theta=unflatten(system, point[:size]))
+        here = dataclasses.replace(system, theta=unflatten_theta(system, point[:size]))
         starts = torch.cat([first, point[size:].reshape(-1, 4)])
         return here, starts
 
-    point = torch.cat([flatten(system), free.flatten()])
+    point = torch.cat([flatten_theta(system), free.flatten()])
     here, starts = residuals(point)
     r, j = _residuals(here, starts, targets, 2.0, inputs)
     value = multiple_shooting(here, starts, targets, penalty=2.0, inputs=inputs).cost

@@ -6,7 +6,12 @@ import torch
 
 from rnnlib import System, cost, from_module
 from rnnlib.smoothness.scalar_cells import linear_cell
-from rnnlib.smoothness.sensitivities import cost_derivatives, flatten, sensitivities, unflatten
+from rnnlib.smoothness.sensitivities import (
+    cost_derivatives,
+    flatten_theta,
+    sensitivities,
+    unflatten_theta,
+)
 from rnnlib.smoothness.theorem1 import cross_entropy
 from rnnlib.systems import linear
 
@@ -26,8 +31,8 @@ def test_forward_gradient_equals_backpropagation(kind):
     x0 = torch.randn(system.n_x, dtype=DOUBLE)
     inputs, targets = torch.randn(13, 2, dtype=DOUBLE), torch.randn(10, 2, dtype=DOUBLE)
     s = sensitivities(system, x0, 10, burn_in=3, inputs=inputs, with_x0=True)
-    point = torch.cat([x0, flatten(system)]).requires_grad_()
-    theta = unflatten(system, point[system.n_x :])
+    point = torch.cat([x0, flatten_theta(system)]).requires_grad_()
+    theta = unflatten_theta(system, point[system.n_x :])
     value = cost(
         dataclasses.replace(system, theta=theta),
         point[: system.n_x],
@@ -50,12 +55,12 @@ def test_second_order_recursion_equals_the_hessian_of_autograd(loss):
     chosen = {"loss": cross_entropy} if loss == "entropy" else {}
 
     def value(theta):
-        here = dataclasses.replace(system, theta=unflatten(system, theta))
+        here = dataclasses.replace(system, theta=unflatten_theta(system, theta))
         return cost(here, x0, targets, inputs=inputs, **chosen)
 
     s = sensitivities(system, x0, 6, inputs=inputs, order=2)
     forward = cost_derivatives(s, targets, **chosen).hessian[-1]
-    backward = torch.func.hessian(value)(flatten(system))
+    backward = torch.func.hessian(value)(flatten_theta(system))
     torch.testing.assert_close(forward, backward, rtol=0, atol=1e-10)
 
 
@@ -77,12 +82,14 @@ def test_linear_scalar_system_matches_its_closed_form_at_every_length():
 def test_a_batch_equals_its_elements_one_by_one():
     """Hypothesis: parameters and states with batch axes give what each element gives alone."""
     base = network(torch.nn.GRU)
-    vectors = torch.stack([flatten(base), 0.5 * flatten(base), 2 * flatten(base)])
-    batch = base.at(unflatten(base, vectors))
+    vectors = torch.stack([flatten_theta(base), 0.5 * flatten_theta(base), 2 * flatten_theta(base)])
+    batch = base.at(unflatten_theta(base, vectors))
     x0, inputs = torch.randn(3, 2, dtype=DOUBLE), torch.randn(5, 2, dtype=DOUBLE)
     whole = sensitivities(batch, x0, 5, inputs=inputs, with_x0=True)
     for i, vector in enumerate(vectors):
-        one = sensitivities(base.at(unflatten(base, vector)), x0[i], 5, inputs=inputs, with_x0=True)
+        one = sensitivities(
+            base.at(unflatten_theta(base, vector)), x0[i], 5, inputs=inputs, with_x0=True
+        )
         torch.testing.assert_close(whole.d[:, i], one.d)
         torch.testing.assert_close(whole.j[:, i], one.j)
 
@@ -101,7 +108,7 @@ def test_flatten_and_unflatten_are_inverse():
     """Hypothesis: a round trip through the vector changes nothing, batch axes included."""
     base = network(torch.nn.RNN, layers=2)
     batch = base.at({"weight_hh_l1": base.theta["weight_hh_l1"] * torch.ones(4, 1, 1).double()})
-    back = unflatten(batch, flatten(batch))
+    back = unflatten_theta(batch, flatten_theta(batch))
     for name, value in batch.theta.items():
         torch.testing.assert_close(back[name], value.expand_as(back[name]))
 
@@ -117,7 +124,7 @@ def test_bad_input_is_named():
         (lambda: sensitivities(system, x0, 0), "steps is 0"),
         (lambda: sensitivities(system, x0, 3, inputs=torch.ones(2, 1)), "inputs has 2 steps"),
         (lambda: cost_derivatives(s, torch.zeros(4, 1)), "targets has 4 steps"),
-        (lambda: unflatten(system, torch.zeros(2)), "vector has 2 components"),
+        (lambda: unflatten_theta(system, torch.zeros(2)), "vector has 2 components"),
     ):
         with pytest.raises(ValueError, match=words):
             call()

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 
 from rnnlib import from_module, jacobian, simulate, steady_state
-from rnnlib.dynamics import box, find_attractor, fixed_points
+from rnnlib.dynamics import find_attractor, fixed_points, starts_in_box
 from rnnlib.memory import memory_state
 from rnnlib.systems.bifurcating_cells import (
     BIFURCATIONS,
@@ -28,7 +28,7 @@ quick = settings(deadline=None, max_examples=8, derandomize=True)
 
 def roots_at(case, *values):
     grid = torch.tensor(values, dtype=F64)
-    return fixed_points(case.family(grid[:, None]), box(-1, 1, 40, case.n_x))
+    return fixed_points(case.family(grid[:, None]), starts_in_box(-1, 1, 40, case.n_x))
 
 
 @pytest.mark.parametrize("case", BIFURCATIONS, ids=lambda case: case.name)
@@ -52,7 +52,7 @@ def test_two_fixed_points_appear_where_the_fold_formula_says(gain):
     for sign in (1, -1):
         b = sign * at * torch.tensor([0.98, 1.02], dtype=F64)
         found = fixed_points(
-            one_unit(torch.full_like(b, gain)[:, None], b[:, None]), box(-1.2, 1.2, 60, 1)
+            one_unit(torch.full_like(b, gain)[:, None], b[:, None]), starts_in_box(-1.2, 1.2, 60, 1)
         )
         assert torch.bincount(found.member, minlength=2).tolist() == [3, 1]
 

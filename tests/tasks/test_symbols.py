@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlib.tasks.symbols import FIRST, SECOND, SYMBOLS, Symbols, draw, one_hot
+from rnnlib.tasks.symbols import FIRST, SECOND, SYMBOLS, Symbols, draw_symbols, one_hot
 
 
 def test_there_are_two_relevant_symbols_and_their_order_is_the_class():
-    symbols, classes = draw(2000, 60, np.random.default_rng(0))
+    symbols, classes = draw_symbols(2000, 60, np.random.default_rng(0))
     relevant = symbols < 2
     assert (relevant.sum(0) == 2).all()
     position = relevant.T.nonzero()[:, 1].reshape(-1, 2) + 1  # counted from 1
@@ -19,7 +19,7 @@ def test_there_are_two_relevant_symbols_and_their_order_is_the_class():
 
 
 def test_symbols_positions_and_classes_are_uniform():
-    symbols, classes = draw(20000, 49, np.random.default_rng(1))
+    symbols, classes = draw_symbols(20000, 49, np.random.default_rng(1))
     for counts in (
         torch.bincount(classes),
         torch.bincount(symbols[symbols > 1]),
@@ -41,10 +41,10 @@ def test_training_and_validation_are_drawn_apart_and_by_their_seed():
 
 def test_sequences_too_short_for_the_second_symbol_are_an_error():
     with pytest.raises(ValueError, match="length is 48.*at least 49"):
-        draw(1, 48, np.random.default_rng(0))
-    draw(1, 49, np.random.default_rng(0))
+        draw_symbols(1, 48, np.random.default_rng(0))
+    draw_symbols(1, 49, np.random.default_rng(0))
     with pytest.raises(ValueError, match="count is 0"):
-        draw(0, 49, np.random.default_rng(0))
+        draw_symbols(0, 49, np.random.default_rng(0))
     with pytest.raises(ValueError, match="batch_size is 0"):
         Symbols(10, 10, 49, 0)
 
