@@ -22,6 +22,7 @@ from rnnlib.dynamics.entropy import (
     log_abs_det,
 )
 from rnnlib.dynamics.fixed_points import FixedPoints, fixed_points, starts_in_box
+from rnnlib.dynamics.kinds import KINDS, SteadyState
 from rnnlib.dynamics.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
 from rnnlib.dynamics.neimark_sacker import (
     ITERATIONS,
@@ -43,7 +44,7 @@ from rnnlib.dynamics.oscillation import (
 )
 from rnnlib.dynamics.phase_memory import phase_memory
 from rnnlib.dynamics.robustness import Robustness, return_curves, robustness
-from rnnlib.dynamics.steady_state import SteadyState, steady_state
+from rnnlib.dynamics.steady_state import steady_state
 
 __all__ = [
     "Attractor",
@@ -53,6 +54,7 @@ __all__ = [
     "FLAT",
     "FixedPoints",
     "ITERATIONS",
+    "KINDS",
     "LyapunovSpectrum",
     "OrbitDiagram",
     "Oscillation",

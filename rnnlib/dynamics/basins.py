@@ -6,12 +6,13 @@ import scipy
 import torch
 from torch import Tensor
 
+from rnnlib.dynamics.kinds import RECURRENT
 from rnnlib.dynamics.orbits import simulate
 from rnnlib.dynamics.steady_state import steady_state
 from rnnlib.systems import System
 
 DIVERGENT, UNDECIDED = -1, -2
-RECURRENT = ("fixed point", "periodic")
+NO_END = ("unbounded", "still settling", "undetermined")
 EXPONENT_STEPS = 1000
 NEUTRAL = 1e-6  # an exponent of a recurrent orbit above minus this attracts no neighbourhood
 
@@ -20,7 +21,7 @@ class Attractor(NamedTuple):
     """An attractor as it was met: a sample of its points and the evidence for its kind.
 
     Attributes:
-        kind: out of `rnnlib.dynamics.steady_state.KINDS`.
+        kind: out of `rnnlib.dynamics.KINDS`.
         period: 1 for a fixed point, p for a cycle, 0 otherwise.
         points: the p points of a cycle, or a stretch of an orbit; shape ``(p, n_x)``.
         exponent: the largest Lyapunov exponent, in nats per step.
@@ -139,7 +140,7 @@ def find_attractor(
         system, x, burn_in=0, steps=EXPONENT_STEPS, max_period=max_period, bound=bound
     )
     kind, exponent, period = str(steady.kind), float(steady.exponent), int(steady.period)
-    if kind in ("divergent", "undetermined") or (kind in RECURRENT and exponent > -NEUTRAL):
+    if kind in NO_END or (kind in RECURRENT and exponent > -NEUTRAL):
         return None
     x = settle(system, x, EXPONENT_STEPS)
     if kind in RECURRENT:

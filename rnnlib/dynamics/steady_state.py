@@ -1,44 +1,15 @@
 """What a system settles into: fixed point, cycle, quasi-periodic orbit, chaos or divergence."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlib.dynamics.kinds import SteadyState
 from rnnlib.dynamics.lyapunov import lyapunov_spectrum
 from rnnlib.dynamics.orbits import check_steps, simulate
 from rnnlib.systems import System
 
-KINDS = ("fixed point", "periodic", "quasi-periodic", "chaotic", "divergent", "undetermined")
 ALIGNMENT = 100  # steps for a tangent vector to turn into the leading direction
-
-
-class SteadyState(NamedTuple):
-    """The kind of steady state of each orbit, with the evidence for it.
-
-    Attributes:
-        kind: strings out of `KINDS`, an array of shape ``(*batch,)``.
-        period: shape ``(*batch,)``; 1 for a fixed point, p for a cycle, 0 where there is none.
-        residual: shape ``(*batch,)``, ``max_t |x_{t+p} - x_t| / (1 + |x_t|)`` for that period,
-            or, where there is none, for the period that comes nearest to recurring.
-        exponent: shape ``(*batch,)``, the largest Lyapunov exponent, in nats per step.
-        exponent_error: shape ``(*batch,)``, its standard error.
-        settled: shape ``(*batch,)``; False where the residual is still above the tolerance but
-            shrinking, so that the period is a forecast.
-    """
-
-    kind: np.ndarray
-    period: Tensor
-    residual: Tensor
-    exponent: Tensor
-    exponent_error: Tensor
-    settled: Tensor
-
-    def describe(self, index: tuple[int, ...] = ()) -> str:
-        """Return a word for one orbit, such as "fixed point", "period 4" or "chaotic"."""
-        kind = str(self.kind[index])
-        return f"period {int(self.period[index])}" if kind == "periodic" else kind
 
 
 @torch.no_grad()
@@ -54,7 +25,7 @@ def steady_state(
 ) -> SteadyState:
     """Classify where each orbit of a batch ends.
 
-    In this order: an orbit that leaves ``bound`` or is not finite diverges; one that recurs
+    In this order: an orbit that leaves ``bound`` or is not finite is unbounded; one that recurs
     within ``tolerance`` after p steps is a fixed point (p = 1) or a cycle. So is one whose residual
     is still shrinking at the rate of its exponent, together with those of the multiples of p (up
     to half of ``max_period``). Otherwise the sign of the largest Lyapunov exponent decides. It
@@ -109,10 +80,20 @@ def steady_state(
         ("chaotic", exponent > margin),
         ("periodic", periodic),
         ("fixed point", period == 1),
-        ("divergent", diverged),
+        ("unbounded", diverged),
     ):
         kind[mask.cpu().numpy()] = name
-    return SteadyState(kind.astype(str), period, residual, exponent, error, settled & ~diverged)
+    recurrent = periodic.cpu().numpy()
+    sign = np.where((exponent > 0).cpu().numpy(), "unstable", "stable")
+    stability = np.where(recurrent, np.where((exponent.abs() < 1e-6).cpu(), "neutral", sign), "")
+    settled = (settled | torch.as_tensor(np.isin(kind, ("chaotic", "quasi-periodic")))) | diverged
+    reason = np.full(kind.shape, "", dtype=object)
+    reason[recurrent & ~settled.cpu().numpy()] = "a forecast: the residual still shrinks"
+    reason[kind == "undetermined"] = "neither recurs nor has an exponent of clear sign"
+    return SteadyState(
+        kind.astype(str), period, stability, residual, exponent, error, settled,
+        reason.astype(str), window[-1],
+    )  # fmt: skip
 
 
 def _residuals(window: Tensor, max_period: int) -> Tensor:
