@@ -13,6 +13,7 @@ from rnnlib.nn.orthogonal_rnn import (
     orthogonal_rnn_step,
     orthogonality_error,
 )
+from rnnlib.nn.parameters import weights_in_use
 from rnnlib.nn.skew_expm import skew_expm
 from rnnlib.nn.stable_lstm import (
     PUBLISHED_RADII,
@@ -39,4 +40,5 @@ __all__ = [
     "skew_expm",
     "stack_into",
     "times_tanh",
+    "weights_in_use",
 ]
