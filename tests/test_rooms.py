@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "rnnlib"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "rnnlib"
 # What each room may import: the rooms before it that its question rests on.
 BEFORE_ALL = ("nn", "tasks", "systems", "dynamics", "training", "memory", "smoothness", "language")
 MAY_IMPORT = {
@@ -24,6 +25,7 @@ MAY_IMPORT = {
     "figures": (*BEFORE_ALL, "runs"),
 }
 FILES = sorted(path for room in MAY_IMPORT for path in (PACKAGE / room).rglob("*.py"))
+PICTURES = sorted((ROOT / "book" / "rnnbook").glob("*.py"))  # what the chapters draw
 
 
 def imports(path):
@@ -52,8 +54,19 @@ def test_a_room_imports_only_from_rooms_before_it_and_only_what_they_hand_on(pat
         assert len(parts) == 2 or lazy, f"{path} reaches past rnnlib.{parts[1]}: {module}"
 
 
+@pytest.mark.parametrize("path", PICTURES, ids=lambda p: p.name)
+def test_what_the_chapters_draw_takes_what_rooms_hand_on(path):
+    for module in imports(path):
+        assert module.split(".")[1:] in [[room] for room in (*MAY_IMPORT, "files")], module
+
+
+def test_the_package_knows_of_no_chapter():
+    for path in PACKAGE.rglob("*.py"):
+        assert "import rnnbook" not in path.read_text() and "from rnnbook" not in path.read_text()
+
+
 def test_a_room_says_what_it_is_for_and_hands_on_names_that_exist():
-    for room in MAY_IMPORT.keys() - {"figures"}:
+    for room in MAY_IMPORT:
         tree = ast.parse((PACKAGE / room / "__init__.py").read_text())
         assert ast.get_docstring(tree)
         names = {

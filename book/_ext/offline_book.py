@@ -34,7 +34,7 @@ def fingerprint():
     """Hashes what a chapter's outputs depend on besides its own cells."""
     digest = hashlib.sha256(sys.version.encode())
     digest.update(repr(sorted({(d.name, d.version) for d in distributions()})).encode())
-    for room in ("rnnlib", "results"):
+    for room in ("rnnlib", "book/rnnbook", "results"):
         for path in sorted((ROOT / room).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()

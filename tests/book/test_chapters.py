@@ -58,5 +58,5 @@ def test_a_chapters_first_code_cell_holds_its_parameters_as_plain_literals(path)
 @each_chapter
 def test_a_chapter_checks_its_parameters_before_anything_else(path):
     code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
-    check = "from rnnlib.runs.parameters import check_notebook\n\ncheck_notebook()"
+    check = "from rnnlib.runs import check_notebook\n\ncheck_notebook()"
     assert code[1].startswith(check), "papermill itself only warns of a misspelt parameter"

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rnnlib.figures.style import BLUE, GREEN, ORANGE, WIDTH, book_style
+from rnnlib.figures import BLUE, GREEN, ORANGE, WIDTH, book_style
 from rnnlib.runs import Score
 from rnnlib.training import LABELS
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from rnnlib.dynamics import Entropy
-from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, RED, WIDTH, book_style
+from rnnlib.figures import BLUE, GREEN, GREY, ORANGE, RED, WIDTH, book_style
 
 
 def clouds(states: Mapping[int, Tensor], entropy: Tensor) -> Figure:

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, book_style
+from rnnlib.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, book_style
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 

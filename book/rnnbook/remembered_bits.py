@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from rnnlib.figures.classification import named
-from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, book_style
+from rnnbook.classification import named
+from rnnlib.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, book_style
 from rnnlib.memory import Fate, Places, evidence
 from rnnlib.tasks import CLASSES, SYMBOLS
 from rnnlib.training import Ends

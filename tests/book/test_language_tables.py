@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnlib.figures.language_tables import (
+from rnnbook.language_tables import (
     constant_words,
     last_regimes,
     outcomes,

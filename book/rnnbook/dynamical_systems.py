@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, RED, WIDTH, book_style
+from rnnlib.figures import BLUE, GREEN, GREY, ORANGE, RED, WIDTH, book_style
 
 
 def teacher_forcing(length: int = 3) -> Figure:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from IPython.display import HTML
 
-from rnnlib.figures.stored import summary
+from rnnbook.stored import summary
 from rnnlib.files import read_json
 from rnnlib.language import LanguageSamples, in_closed_loop, under_constant_word
 from rnnlib.runs import store

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from rnnlib.figures.style import (
+from rnnlib.figures import (
     BLUE,
     GREEN,
     GREY,

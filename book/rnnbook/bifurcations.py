@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rnnlib.dynamics import FixedPoints, OrbitDiagram, fixed_points, orbit_diagram, starts_in_box
-from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, book_style
+from rnnlib.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, book_style
 from rnnlib.systems import FOLD, Bifurcation
 
 LINES = {"stable": BLUE, "saddle": RED, "unstable": RED, "neutral": GREY}

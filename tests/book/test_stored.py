@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnlib.figures import stored
+from rnnbook import stored
 from rnnlib.files import FileError
 from rnnlib.runs import configure, runner, scoreboard, store
 

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from rnnlib.figures.style import BLUE, GREY, ORANGE, RED, SEQUENTIAL, WIDTH, book_style
+from rnnlib.figures import BLUE, GREY, ORANGE, RED, SEQUENTIAL, WIDTH, book_style
 
 DOTS = {"marker": ".", "linestyle": "none", "rasterized": True}
 

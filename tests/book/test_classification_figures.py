@@ -1,6 +1,6 @@
 import numpy as np
 
-from rnnlib.figures.classification import squeeze, unsqueeze
+from rnnbook.classification import squeeze, unsqueeze
 
 
 def test_the_double_scale_of_figure_6_is_one_to_forty_beyond_epoch_250():

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from rnnlib.dynamics import Oscillation
-from rnnlib.figures.style import BLUE, GREEN, ORANGE, PURPLE, SEQUENTIAL, SKY, WIDTH, book_style
+from rnnlib.figures import BLUE, GREEN, ORANGE, PURPLE, SEQUENTIAL, SKY, WIDTH, book_style
 from rnnlib.tasks import HIGHEST, LOWEST
 
 RATE = "radians per step"

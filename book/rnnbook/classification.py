@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from rnnlib.figures.style import (
+from rnnlib.figures import (
     BLUE,
     GREEN,
     GREY,

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from rnnlib.figures.style import GREY, PALETTE, SEQUENTIAL, WIDTH, book_style
+from rnnlib.figures import GREY, PALETTE, SEQUENTIAL, WIDTH, book_style
 from rnnlib.language import LanguageSamples
 
 MARKERS = ("o", "s", "^", "v", "D")

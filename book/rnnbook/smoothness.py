@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from rnnlib.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, book_style
+from rnnlib.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, book_style
 
 
 def cost_curves(s: np.ndarray, curves: Mapping[str, np.ndarray], span=None) -> Figure:
