@@ -202,7 +202,7 @@ def density(s, orbit, bins: int = 420) -> Figure:
     with book_style():
         figure, axis = plt.subplots(figsize=(WIDTH, 4))
         axis.pcolormesh(
-            s, (edges[1:] + edges[:-1]) / 2, np.ma.masked_equal(counts, 0), cmap="rocket_r",
+            s, (edges[1:] + edges[:-1]) / 2, np.ma.masked_equal(counts, 0), cmap="magma_r",
             norm=LogNorm(0.05, counts.max()), rasterized=True, shading="nearest",
         )  # fmt: skip
         axis.set(xlabel="all weights multiplied by $s$", ylabel="values of $h_1$ visited")
