@@ -32,9 +32,11 @@ def roughness_at(
 ) -> Tensor:
     """Return the norms of gradient and Hessian of V by ``(x0, theta)`` at given points.
 
+    Where the cell has a given initial state, the derivatives are by ``theta`` alone.
+
     Args:
         cell: from `rnnlib.smoothness.scalar_cells`.
-        points: shape ``(K, 1 + n_theta)``.
+        points: ``(x0, theta)``, shape ``(K, 1 + n_theta)``; a given ``x0`` stands in for theirs.
         targets: shape ``(max(lengths), 1)``.
         lengths: the values of N.
         losses: the losses.
@@ -51,7 +53,9 @@ def roughness_at(
             f", the number of targets."
         )
     theta = dict(zip(cell.system.theta, points[:, 1:].unbind(-1), strict=True))
-    s = sensitivities(cell.system.at(theta), points[:, :1], max(lengths), with_x0=True, order=2)
+    free = cell.x0 is None
+    x0 = points[:, :1] if free else torch.full_like(points[:, :1], cell.x0)
+    s = sensitivities(cell.system.at(theta), x0, max(lengths), with_x0=free, order=2)
     index = torch.as_tensor(lengths) - 1
     both = []
     for loss in losses:

@@ -20,6 +20,8 @@ class Cell:
         high: its upper corner.
         premises: the constants on the box.
         name: for legends.
+        x0: the initial state, if it is given rather than free; derivatives are then by the
+            parameters alone.
     """
 
     system: System
@@ -27,14 +29,17 @@ class Cell:
     high: Tensor
     premises: Premises
     name: str
+    x0: float | None = None
 
 
-def _cell(f, g, half_widths: dict[str, float], premises: Premises, name: str) -> Cell:
+def _cell(
+    f, g, half_widths: dict[str, float], premises: Premises, name: str, x0: float | None = None
+) -> Cell:
     names = [key for key in half_widths if key != "x"]
     zero = torch.tensor(0.0, dtype=torch.float64)
     system = System(f=f, g=g, n_x=1, theta=dict.fromkeys(names, zero), name=name)
     high = torch.tensor([half_widths[key] for key in ("x", *names)], dtype=torch.float64)
-    return Cell(system, -high, high, premises._replace(radius=float(high.norm())), name)
+    return Cell(system, -high, high, premises._replace(radius=float(high.norm())), name, x0)
 
 
 def tanh_cell(w: float, r: float = 1.0, v: float = 1.0) -> Cell:
@@ -78,6 +83,45 @@ def tanh_cell(w: float, r: float = 1.0, v: float = 1.0) -> Cell:
         radius=0.0,
     )
     return _cell(f, g, {"x": r, "w": w, "v": v}, premises, f"tanh cell, |w| <= {w:g}")
+
+
+def biased_tanh_cell(w: float, b: float = 0.1) -> Cell:
+    """One unit with a bias, ``x' = tanh(w x + b)``, read out as ``y = x``, from ``x_0 = 0``.
+
+    It attains the rates of `rnnlib.smoothness.theorem1.sharp` by the parameters alone. At
+    ``(w, 0)`` the orbit stays at 0, where the second derivatives of tanh vanish, and
+    ``dx_t/db = (w^t - 1) / (w - 1)``. With targets 1 and squared error, then,
+    ``dV/db = -2/N sum_t dx_t/db`` and ``d2V/db2 = 2/N sum_t (dx_t/db)^2``.
+
+    The gradient of f by ``(x, w, b)`` is ``s (w, x, 1)`` with ``s = sech(p)^2 <= 1``, its Hessian
+    ``s' u u^T + s K`` with ``u = (w, x, 1)``, ``|s'| <= 4 / (3 sqrt 3)`` and K of norm 1.
+
+    Args:
+        w: the largest recurrent weight.
+        b: the largest bias.
+
+    Raises:
+        ValueError: an empty box.
+    """
+    if min(w, b) <= 0:
+        raise ValueError(f"w={w}, b={b}: both must be positive.")
+
+    def f(x, z, theta):
+        return torch.tanh(theta["w"][..., None] * x + theta["b"][..., None])
+
+    size = w * w + 2
+    premises = Premises(
+        l_f=math.sqrt(size),
+        l_x=w,
+        l_theta=math.sqrt(2),
+        l_g=1.0,
+        dl_f=1 + 4 / (3 * math.sqrt(3)) * size,
+        dl_g=0.0,
+        m=1.0,
+        radius=0.0,
+    )
+    name = f"tanh cell with a bias, |w| <= {w:g}"
+    return _cell(f, lambda x, z, theta: x, {"x": 1.0, "w": w, "b": b}, premises, name, x0=0.0)
 
 
 def linear_cell(a: float, r: float, gain: float = 1.0) -> Cell:

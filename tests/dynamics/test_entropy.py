@@ -406,3 +406,67 @@ def test_boxes_without_size_are_refused():
         box_entropy(torch.zeros(3, 2), 0.0)
     with pytest.raises(ValueError, match="finite"):
         box_entropy(torch.full((3, 2), torch.nan), 1.0)
+
+
+# --- what the chapter on entropy says of cells, attractors and channels ---
+
+
+def test_a_gru_without_recurrent_weights_meets_the_printed_inequality_with_equality():
+    """Hypothesis: with one update gate for all units the GRU is h' = z h + const, a multiple of
+    the identity, the one family for which (4) holds as printed; an LSTM never is."""
+    gru = torch.nn.GRU(2, 3)
+    with torch.no_grad():
+        for parameter in gru.parameters():
+            parameter.zero_()
+        gru.bias_ih_l0[3:6] = 0.6  # of the update gate
+        gru.bias_ih_l0[6:] = 0.3
+    system = rnnlib.from_module(gru).to(torch.float64).hold(torch.ones(2, **REAL))
+    gate = 1 / (1 + math.exp(-0.6))
+    run = entropy_along(system, draw(0, 100, 3), 5, standard(3))
+    for t, entropy in enumerate(run.entropy):
+        exact = float(standard(3)) + 3 * t * math.log(gate)
+        assert float(entropy) == pytest.approx(exact, abs=1e-5)  # a float32 module
+    singular = torch.linalg.svdvals(rnnlib.jacobian(system, draw(1, 20, 3)))
+    assert (singular - singular[:, :1]).abs().max() < 1e-12
+    network = chaotic_lstm()
+    spread = torch.linalg.svdvals(rnnlib.jacobian(network, 0.3 * draw(2, 50, 4)))
+    assert (spread[:, 0] > 1.05 * spread[:, -1]).all()
+
+
+def test_an_attractor_of_a_map_that_folds_may_have_a_positive_sum_of_exponents():
+    """Hypothesis: the logistic map at 3.9 and one GRU unit attract an interval, and their only
+    exponent is positive: 0.49 and 0.50. For one-to-one maps the sum is at most 0."""
+    unit = torch.nn.GRU(1, 1)
+    unit.load_state_dict(
+        {
+            "weight_ih_l0": torch.zeros(3, 1),
+            "weight_hh_l0": torch.tensor([[1.5], [-4.0], [-4.0]]),
+            "bias_ih_l0": torch.tensor([1.5, -1.8, 4.9]),
+            "bias_hh_l0": torch.tensor([0.0, 0.0, -2.6]),
+        }
+    )
+    gru = rnnlib.from_module(unit).to(torch.float64).hold(torch.zeros(1, **REAL))
+    starts = torch.linspace(-0.99, 0.99, 64, **REAL)[:, None]
+    for system, x0, expected in (
+        (rnnlib.logistic(3.9), starts.abs(), 0.49),
+        (gru, starts, 0.50),
+    ):
+        spectrum = rnnlib.lyapunov_spectrum(system, x0, 1500, burn_in=200)
+        assert float(spectrum.exponents.mean()) == pytest.approx(expected, abs=0.03)
+    ends = rnnlib.simulate(gru, starts, 1000, burn_in=200)  # all of them stay in one interval
+    assert -0.77 < ends.min() and ends.max() < 0.92
+
+
+def test_what_a_noisy_linear_state_remembers_has_a_closed_form():
+    """Hypothesis: I(x_t; x_0) of x' = a x + noise is 1/2 log(1 + a^2t P / (q sum a^2k)), which
+    the correlation of samples confirms; without noise it is infinite at any t."""
+    variance, noise = 1.0, 0.3
+    x0 = draw(0, 200_000)
+    for a in (0.8, 1.0):
+        x, steps = x0, 5
+        for t in range(steps):
+            x = a * x + math.sqrt(noise) * draw(t + 1, 200_000)
+        total = noise * sum(a ** (2 * k) for k in range(steps))
+        exact = 0.5 * math.log1p(a ** (2 * steps) * variance / total)
+        correlation = float(torch.corrcoef(torch.stack([x, x0]))[0, 1])
+        assert -0.5 * math.log(1 - correlation**2) == pytest.approx(exact, abs=0.01)

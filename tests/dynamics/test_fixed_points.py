@@ -10,6 +10,7 @@ from rnnlib import from_function, from_module, henon, jacobian, linear, logistic
 from rnnlib.dynamics.fixed_points import classify, fixed_points, iterated, starts_in_box
 from rnnlib.systems import (
     WEIGHTS,
+    X0,
     chaotic_lstm,
     elman,
     elman_with_fixed_point,
@@ -331,3 +332,31 @@ def test_bad_input_names_the_argument_and_the_remedy(arguments, error, message):
     defaults = {"system": logistic(3.2), "starts": torch.zeros(3, 1, dtype=F64)}
     with pytest.raises(error, match=message):
         fixed_points(**{**defaults, **arguments})
+
+
+def test_the_3_cycle_of_the_chaotic_lstm_is_born_in_a_fold_at_0_745035():
+    """Hypothesis: points of period 3 exist above 0.745035 and not below, and the nearest pair
+    comes from a double multiplier +1."""
+    starts = starts_in_box(-0.3, 0.3, 48, 4)
+    below, above = (
+        fixed_points(line()(torch.tensor(s, dtype=F64)), starts, period=3, max_iterations=60)
+        for s in (0.745034, 0.745036)
+    )
+    assert not (below.period == 3).any()
+    cycle = above.period == 3
+    assert cycle.sum() == 6  # a stable cycle and a saddle
+    leading = above.eigenvalues[cycle][:, 0]
+    assert leading.imag.abs().max() < 1e-9
+    assert (leading.real - 1).abs().max() < 0.02
+    assert leading.real.min() < 1 < leading.real.max()
+
+
+def test_just_beyond_the_fold_the_start_of_figure_1_still_ends_at_the_origin_after_a_delay():
+    """Hypothesis: from 0.745035 to 0.746 a 3-cycle attracts, but not the start (1/2, ..., 1/2),
+    which it captures by 0.7465; at 0.7452 that start lingers near the ghost for over 100 steps."""
+    s = torch.tensor([0.70, 0.7452, 0.746, 0.7465], dtype=F64)
+    size = simulate(line()(s), X0.expand(4, 4), 4000).abs().amax(-1)
+    assert (size[-3:, :3].amax(0) < 1e-9).all() and size[-3:, 3].amax() > 0.02
+    left = (size > 1e-2).double().flip(0).argmax(0)  # steps before the end when last large
+    delay = len(size) - left[:3]
+    assert delay[1] > 100 > delay[0]

@@ -13,7 +13,12 @@ from rnnlib.smoothness.roughness import (
     power_law,
     roughness_at,
 )
-from rnnlib.smoothness.scalar_cells import affine_cell, linear_cell, tanh_cell
+from rnnlib.smoothness.scalar_cells import (
+    affine_cell,
+    biased_tanh_cell,
+    linear_cell,
+    tanh_cell,
+)
 from rnnlib.smoothness.theorem1 import cross_entropy_loss, squared_loss
 
 LOSSES = [squared_loss(), cross_entropy_loss()]
@@ -76,6 +81,7 @@ CELLS = st.one_of(
     st.builds(tanh_cell, st.floats(0.1, 0.9), st.floats(0.1, 1), st.floats(0.1, 2)),
     st.builds(linear_cell, st.floats(0.1, 1), st.floats(0.1, 2), st.floats(0.02, 2)),
     st.builds(affine_cell, st.floats(-0.5, 0.5), st.floats(0.05, 0.5)),
+    st.builds(biased_tanh_cell, st.floats(0.1, 1.6), st.floats(0.01, 2)),
 )
 
 
@@ -222,3 +228,24 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(ValueError, match=words):
             call()
+
+
+@pytest.mark.parametrize(("w", "n"), [(1.1, 100), (1.25, 40), (2.0, 20)])
+def test_the_sharpened_rates_are_attained_by_the_parameters_alone(w, n):
+    """Hypothesis: with x0 given, slope and curvature of x' = tanh(w x + b) at (w, 0) have closed
+    forms that grow as w^N / N and w^2N / N, and stay under the sharpened bound by a factor that
+    does not grow."""
+    cell, lengths = biased_tanh_cell(w), [n, 2 * n]
+    t = torch.arange(1, 2 * n + 1, dtype=torch.float64)
+    d = (w**t - 1) / (w - 1)
+    point = torch.tensor([[0.7, w, 0.0]], dtype=torch.float64)  # its x0 is not used
+    slope, bend = roughness_at(cell, point, torch.ones(2 * n, 1).double(), lengths, LOSSES[:1])
+    bound = theorem1.sharp(cell.premises, LOSSES[0], 2 * n)
+    loose = []
+    for k, n in enumerate(lengths):
+        assert slope[0, k, 0] == pytest.approx(2 / n * d[:n].sum().item(), rel=1e-9)
+        # the curvature by (w, b) is at least that by b, and the entry of w is 0 at x = 0
+        assert bend[0, k, 0] >= 2 / n * d[:n].square().sum().item() * (1 - 1e-9)
+        ratio = (bound.l_v[n - 1] / slope[0, k, 0], bound.dl_v[n - 1] / bend[0, k, 0])
+        loose.append([float(r) for r in ratio])
+    assert all(1 <= b <= 1.05 * a for a, b in zip(*loose, strict=True))
