@@ -12,6 +12,9 @@ HTML := _build/html
 # The chapters step small networks: more threads than this wait for each other, and for long on a
 # busy machine. The accelerated kernel and the compiled libraries' large products keep all cores.
 export OMP_NUM_THREADS ?= 1
+# Some containers forbid Python to keep what it has compiled; then each of the many processes would
+# compile all of torch's and sympy's modules again, six seconds each time.
+unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/.installed
 BIN := .venv/bin
 
