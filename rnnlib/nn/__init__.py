@@ -7,6 +7,7 @@ room knows nothing of dynamical systems and imports nothing of ours.
 from rnnlib.nn import cells
 from rnnlib.nn.batched_products import affine, batch_innermost, join, stack_into, times_tanh
 from rnnlib.nn.cells import gru_update, lstm_update
+from rnnlib.nn.linear_recurrences import LinearRecurrence, LinearRecurrentUnit, MinGRU, SelectiveSSM
 from rnnlib.nn.orthogonal_rnn import (
     OrthogonalRNN,
     modrelu,
@@ -23,6 +24,10 @@ from rnnlib.nn.stable_lstm import (
 )
 
 __all__ = [
+    "LinearRecurrence",
+    "LinearRecurrentUnit",
+    "MinGRU",
+    "SelectiveSSM",
     "OrthogonalRNN",
     "PUBLISHED_RADII",
     "affine",

@@ -9,10 +9,15 @@ from rnnlib.tasks.corpus import EOS, Corpus, streams, windows
 from rnnlib.tasks.hidden_markov_language import HiddenMarkovLanguage, three_places
 from rnnlib.tasks.hidden_markov_reader import IdealReader, implied, judge, told
 from rnnlib.tasks.language import N_WORDS, WINDOW_STARTS, Language
+from rnnlib.tasks.long_memory import Adding, Copying, draw_adding, draw_copying
 from rnnlib.tasks.sine import HIGHEST, LOWEST, Sine, frequencies
 from rnnlib.tasks.symbols import CLASSES, FIRST, SECOND, SYMBOLS, Symbols, draw_symbols, one_hot
 
 __all__ = [
+    "Adding",
+    "Copying",
+    "draw_adding",
+    "draw_copying",
     "CLASSES",
     "Corpus",
     "EOS",
