@@ -214,6 +214,41 @@ def thresholds(
     return fig
 
 
+def cobwebs(case: Bifurcation, offsets: tuple[float, float, float], starts, steps: int = 60):
+    """Draw the graph of a one-unit cell before, at and after its bifurcation, with cobwebs.
+
+    A cobweb goes from the diagonal up or down to the graph, which is one step, and back to the
+    diagonal, again and again. Where the graph cuts the diagonal the cell has a fixed point.
+
+    Args:
+        case: a bifurcation of a cell with one state.
+        offsets: the three parameter values, counted from the bifurcation.
+        starts: initial states, one cobweb each.
+        steps: of each cobweb.
+    """
+    grid = torch.linspace(-1, 1, 401, dtype=torch.float64)
+    with book_style():
+        fig, axes = plt.subplots(1, 3, figsize=(WIDTH, WIDTH / 2.6), sharey=True)
+        for ax, offset in zip(axes, offsets, strict=True):
+            system = case.family(torch.tensor(case.at + offset, dtype=torch.float64))
+            ax.plot(grid, grid, color=GREY, lw=0.8)
+            ax.plot(grid, system.step(grid[:, None])[:, 0], color=BLUE)
+            for start, colour in zip(starts, (ORANGE, GREEN, PURPLE), strict=False):
+                x = torch.tensor([start], dtype=torch.float64)
+                corners = [(start, start)]
+                for _ in range(steps):
+                    after = system.step(x)
+                    corners += [(float(x), float(after)), (float(after), float(after))]
+                    x = after
+                ax.plot(*zip(*corners, strict=True), color=colour, lw=0.8)
+                ax.plot(start, start, "o", ms=3.5, color=colour)
+            ax.set_title(f"{case.symbol} = {case.at + offset:.3f}", fontsize=10)
+            ax.set(xlabel="$x$", xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
+        axes[0].set_ylabel("$x'$")
+        plt.close(fig)
+    return fig
+
+
 def _orbit_dots(ax, diagram: OrbitDiagram, colour: str, size: float, label: str) -> None:
     seen = diagram.orbit[..., 0]
     at = diagram.values.reshape(-1, *[1] * (seen.dim() - 2)).expand(seen.shape)

@@ -33,6 +33,7 @@ from rnnlib.dynamics.neimark_sacker import (
     normal_form,
     segment,
 )
+from rnnlib.dynamics.normal_forms import normal_form_coefficient
 from rnnlib.dynamics.orbits import OrbitDiagram, check_steps, orbit_diagram, simulate, trajectory
 from rnnlib.dynamics.oscillation import (
     FLAT,
@@ -79,6 +80,7 @@ __all__ = [
     "lyapunov_spectrum",
     "multiplier",
     "normal_form",
+    "normal_form_coefficient",
     "orbit_diagram",
     "oscillation",
     "phase_error",
