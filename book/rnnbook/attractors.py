@@ -63,7 +63,7 @@ def return_times(results: dict[str, Robustness], direction: int = 0):
     """Draw the time until return against the size of the disturbance, one curve per label.
 
     Args:
-        results: from `rnnlib.dynamics.robustness.robustness`.
+        results: from `rnnlib.robustness`.
         direction: which of the directions to show.
     """
     with book_style():
@@ -83,7 +83,7 @@ def cycle_curve(attractor: Attractor, radius: float):
     """Draw an invariant circle beside the circle that the normal form predicts.
 
     Args:
-        attractor: from `rnnlib.dynamics.basins.find_attractor`.
+        attractor: from `rnnlib.dynamics.find_attractor`.
         radius: the predicted one.
     """
     angle = np.linspace(0, 2 * np.pi, 200)

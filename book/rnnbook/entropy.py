@@ -40,7 +40,7 @@ def regions(runs: Mapping[str, Entropy], closed_form: Mapping[str, Tensor]) -> F
     """Redraw figure 3: the region that the corrected bounds allow, the printed one, and H_t.
 
     Args:
-        runs: from a panel's title to what `rnnlib.dynamics.entropy.entropy_along` returned.
+        runs: from a panel's title to what `rnnlib.entropy_along` returned.
         closed_form: for some of the panels, exact entropies, shape ``(steps + 1,)``.
     """
     rows = -(-len(runs) // 2)

@@ -182,7 +182,7 @@ def context(measured: Mapping[str, tuple[Sequence[int], Tensor]]) -> Figure:
 
     Args:
         measured: by label, the numbers of words read and what
-            `rnnlib.language.loss_by_context.loss_by_context` returns for them.
+            `rnnlib.language.loss_by_context` returns for them.
     """
     with book_style():
         fig, ax = plt.subplots(figsize=(WIDTH, 0.8 * WIDTH))

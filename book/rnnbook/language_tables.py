@@ -138,7 +138,7 @@ def written(found: Mapping[str, Any], caption: str) -> HTML:
     """Return what a network wrote at some epochs, from the first recorded one to the last.
 
     Args:
-        found: what `rnnlib.runs.language_dynamics.analyse_language` returns.
+        found: what `rnnlib.runs.analyse_language` returns.
         caption: what the table says of itself.
     """
     texts = found["written"]

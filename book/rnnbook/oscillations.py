@@ -18,7 +18,7 @@ def response(omega: Tensor, answers: dict[str, Oscillation]) -> Figure:
 
     Args:
         omega: the constant inputs, shape ``(inputs,)``.
-        answers: by label, from `rnnlib.dynamics.oscillation.frequency_response`.
+        answers: by label, from `rnnlib.dynamics.frequency_response`.
     """
     with book_style():
         fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 1.35 * WIDTH), sharex=True)
@@ -47,7 +47,7 @@ def staircase(omega: Tensor, answers: dict[str, Oscillation]) -> Figure:
 
     Args:
         omega: closely spaced constant inputs, shape ``(inputs,)``.
-        answers: by label, from `rnnlib.dynamics.oscillation.frequency_response`.
+        answers: by label, from `rnnlib.dynamics.frequency_response`.
     """
     with book_style():
         fig, axes = plt.subplots(
@@ -70,7 +70,7 @@ def returning(distances: dict[str, tuple[Tensor, Tensor]]) -> Figure:
     """Draw how far a disturbed state is from the undisturbed orbit, and from its twin on it.
 
     Args:
-        distances: by title, from `rnnlib.dynamics.robustness.return_curves`.
+        distances: by title, from `rnnlib.dynamics.return_curves`.
     """
     with book_style():
         fig, axes = plt.subplots(

@@ -114,7 +114,7 @@ def ends_by_epoch(counted: Mapping[str, tuple[np.ndarray, Ends]], letters: str =
     """Draw how many ends the recorded orbits show at each epoch, and how many starts move.
 
     Args:
-        counted: by title, the epochs and what `rnnlib.training.recorded_orbits.ends` says of the
+        counted: by title, the epochs and what `rnnlib.training.ends` says of the
             samples, whose batch axes are epoch and input.
         letters: the constant inputs to show, one column each.
     """

@@ -21,7 +21,7 @@ def accuracies(panels: dict[str, Sequence[Score]]) -> Figure:
 
     Args:
         panels: the scores of table 1 by the title of their panel, see
-            `rnnlib.runs.scoreboard.scores`.
+            `rnnlib.runs.scores`.
     """
     with book_style():
         figure, axes = plt.subplots(

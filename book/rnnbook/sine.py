@@ -31,8 +31,8 @@ def birth(
 
     Args:
         samples: the recorded steady states, of which the first input is shown.
-        table: from `rnnlib.runs.sine_dynamics.read_dynamics`.
-        crossings: from `rnnlib.runs.sine_dynamics.read_crossings`.
+        table: from `rnnlib.runs.read_dynamics`.
+        crossings: from `rnnlib.runs.read_crossings`.
         until: the last epoch to show.
     """
     last = samples.epochs[-1] if until is None else until
@@ -135,8 +135,8 @@ def multipliers(table: pd.DataFrame, crossings: pd.DataFrame) -> Figure:
     """Draw the leading multiplier's way out of the unit circle, and the Lyapunov exponents.
 
     Args:
-        table: from `rnnlib.runs.sine_dynamics.read_dynamics`.
-        crossings: from `rnnlib.runs.sine_dynamics.read_crossings`.
+        table: from `rnnlib.runs.read_dynamics`.
+        crossings: from `rnnlib.runs.read_crossings`.
     """
     with book_style():
         fig, (plane, below) = plt.subplots(
@@ -170,7 +170,7 @@ def exponents(tables: dict[str, pd.DataFrame]) -> Figure:
     """Draw the two largest Lyapunov exponents and the amplitude of the output over the epochs.
 
     Args:
-        tables: by title, from `rnnlib.runs.sine_dynamics.read_dynamics`.
+        tables: by title, from `rnnlib.runs.read_dynamics`.
     """
     with book_style():
         fig, axes = plt.subplots(

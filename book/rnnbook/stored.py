@@ -20,7 +20,7 @@ def accuracy_table(scores: Sequence[Score], caption: str) -> HTML:
     """Return table 1: for each length and model our runs, and below them the paper's number.
 
     Args:
-        scores: of claims with a model and a length, see `rnnlib.runs.scoreboard.scores`.
+        scores: of claims with a model and a length, see `rnnlib.runs.scores`.
         caption: what the table says of itself.
     """
     cells = {(s.claim.settings["length"], s.claim.settings["model"]): s for s in scores}

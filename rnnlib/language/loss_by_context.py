@@ -21,7 +21,7 @@ def loss_by_context(
     """Return the loss of a language model on the same words after reading more and more.
 
     Args:
-        model: the network, in evaluation mode; a `rnnlib.language.model.LanguageModel`, or anything
+        model: the network, in evaluation mode; a `rnnlib.language.LanguageModel`, or anything
             with its ``states`` and ``loss``.
         text: int64, shape ``(tokens,)``.
         lengths: how many words to read from the zero state before the first prediction, increasing.

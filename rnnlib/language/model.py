@@ -40,7 +40,7 @@ class LanguageModel(nn.Module):
     """Embedding, dropout, one recurrent layer, dropout, and the embedding again as decoder.
 
     Args:
-        model: one of `rnnlib.training.models.MODELS`.
+        model: one of `rnnlib.training.MODELS`.
         n_words: how many words there are.
         n_hidden: the number of units, and the dimension of the embedding.
         dropout: the probability, before and after the recurrent layer.

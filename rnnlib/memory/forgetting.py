@@ -52,7 +52,7 @@ def log_odds_gap(
     """Bound how far the log-odds of two classes can differ after so many equal inputs.
 
     Args:
-        certificate: from `rnnlib.memory.certificates.certify`.
+        certificate: from `rnnlib.certify`.
         readout: the weights of the read-out, shape ``(classes, n)``, of the first n components of
             the state (an LSTM's ``h``).
         steps: how many inputs the two sequences have in common at their end, any shape.

@@ -29,7 +29,7 @@ def drift(system: System) -> float:
     """Return the rate at which the norm of a large state changes, per step.
 
     Args:
-        system: an orthogonal RNN, from `rnnlib.systems.adapters.from_module`.
+        system: an orthogonal RNN, from `rnnlib.from_module`.
     """
     bias = system.theta["bias"]
     return math.sqrt(2 / (math.pi * len(bias))) * float(bias.sum())

@@ -130,7 +130,7 @@ def held(
     """Hold the input, and find where the states end and what that tells of the class.
 
     All states are followed at once and their ends compared, which is quicker than
-    `rnnlib.dynamics.basins.basins` and sees fixed points and cycles only. Whether an end attracts
+    `rnnlib.basins` and sees fixed points and cycles only. Whether an end attracts
     is the sign of its exponent.
 
     Args:

@@ -94,7 +94,7 @@ def under_letters(
         which: the letters.
         followed: how many of the states to follow to their ends.
         probed: how many to probe.
-        burn_in: see `rnnlib.memory.remembered_bits.held`.
+        burn_in: see `rnnlib.memory.held`.
         steps: as there.
     """
     found = {}

@@ -76,7 +76,7 @@ def project_certified_(lstm: nn.LSTM, input_bound: float, forget: float = FORGET
     """Scale rows and limit the forget gate, in place, so that the network is a contraction.
 
     Afterwards, for inputs with ``|z_i| <= input_bound``, every layer satisfies Miller and Hardt's
-    condition with the forget bound ``forget``, and `rnnlib.memory.certificates.certify` proves it.
+    condition with the forget bound ``forget``, and `rnnlib.certify` proves it.
     Weights that satisfy the condition are not touched; projecting twice is projecting once.
 
     Row ``j`` of each recurrent matrix is scaled down to its radius. In the forget gate the sum

@@ -94,7 +94,7 @@ class ShootingFit(NamedTuple):
 
     Attributes:
         theta: the parameters at the end, shape ``(*batch, n_theta)``; see
-            `rnnlib.smoothness.sensitivities.flatten`.
+            `rnnlib.smoothness.flatten_theta`.
         starts: the windows' states at the end, shape ``(*batch, windows, n_x)``.
         history: the cost of the best point so far, shape ``(iterations, *batch)``.
     """

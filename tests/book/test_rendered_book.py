@@ -169,3 +169,14 @@ def test_a_search_finds_pages(page, bases, base):
     page.goto(bases[base] + "search.html?q=recurrent")
     page.wait_for_selector("#search-results li a")
     assert found == []
+
+
+@pytest.mark.parametrize(
+    "name, room",
+    [("lyapunov_spectrum", "dynamics"), ("certify", "memory"), ("from_module", "systems")],
+)
+def test_a_search_for_a_function_leads_to_its_description(page, bases, name, room):
+    page.goto(bases["root"] + f"search.html?q={name}")
+    page.wait_for_selector("#search-results li a")
+    first = page.get_attribute("#search-results li a", "href")
+    assert first == f"api/{room}.html#rnnlib.{name}"
