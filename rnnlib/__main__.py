@@ -19,7 +19,8 @@ from rnnlib.runs import (
 )
 from rnnlib.training import NonFiniteLoss
 
-ROOTS = {"full": "results", "middle": "results", "quick": "_build/quick"}
+ROOTS = {"quick": "_build/quick"}  # of a preset; all others share `RESULTS`
+RESULTS = "results"
 REPEATED = ("seed", "length", "model")  # these take several values: a run for each combination
 
 
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
             "taken up where its last checkpoint lies; a finished one is left alone.",
             allow_abbrev=False,
         )
-        one.add_argument("--preset", choices=PRESETS, default="full", help="(default: full)")
+        one.add_argument("--preset", choices=PRESETS, default="text", help="(default: text)")
         one.add_argument("--root", help="the store (default: results; for quick, _build/quick)")
         one.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
         one.add_argument(
@@ -67,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
                 type=int if hints[field.name] == tuple[int, ...] else hints[field.name],
                 nargs=("*" if field.name not in REPEATED else "+") if many else None,
                 metavar="X",
-                help=f"{field.metadata['help']} (full: {field.default})",
+                help=f"{field.metadata['help']} (default: {field.default})",
             )
         one.set_defaults(act=_run, parser=one)
 
@@ -92,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     analysis.set_defaults(act=_analyse, parser=analysis)
 
     listing = commands.add_parser("list", help="list the runs in a store")
-    listing.add_argument("--root", default=ROOTS["full"], help="(default: results)")
+    listing.add_argument("--root", default=RESULTS, help="(default: results)")
     listing.set_defaults(act=_list, parser=listing)
     return top
 
@@ -107,7 +108,7 @@ def _run(options) -> None:
     configs = [configure(options.experiment, options.preset, **c) for c in combinations]
     folders = runner.run(
         configs,
-        options.root or ROOTS[options.preset],
+        options.root or ROOTS.get(options.preset, RESULTS),
         device=options.device,
         together=options.together,
         progress=not options.quiet,

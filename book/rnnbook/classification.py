@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from rnnlib.figures import (
     BLUE,
+    BROWN,
     GREEN,
     GREY,
     ORANGE,
@@ -26,7 +27,7 @@ from rnnlib.tasks import CLASSES, SYMBOLS
 from rnnlib.training import LABELS, Samples
 
 CHANCE = 1 / len(CLASSES)
-COLOURS = dict(zip(LABELS, (BLUE, ORANGE, PURPLE, GREEN, SKY, RED), strict=True))
+COLOURS = dict(zip(LABELS, (BLUE, ORANGE, PURPLE, GREEN, BROWN, SKY, RED), strict=True))
 REST_TO_MOTION = LinearSegmentedColormap.from_list("", [BLUE, ORANGE])
 KNEE, RATIO = 250, 40  # figure 6 (a): epochs beyond the knee take 1 / 40 of the width
 

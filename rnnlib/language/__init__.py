@@ -7,7 +7,7 @@ and what they end in.
 from rnnlib.language.fast_decoding import fast_closed_loop
 from rnnlib.language.free_running import free_run
 from rnnlib.language.loss_by_context import loss_by_context
-from rnnlib.language.model import PRECISIONS, LanguageModel
+from rnnlib.language.model import BEGINNINGS, PRECISIONS, LanguageModel
 from rnnlib.language.random_loop import after_reading, drawn_texts, merging
 from rnnlib.language.recorder import (
     HELD,
@@ -23,6 +23,7 @@ from rnnlib.language.regimes import in_closed_loop, spoken, under_constant_word,
 from rnnlib.language.word_attractors import word_attractors
 
 __all__ = [
+    "BEGINNINGS",
     "HELD",
     "LanguageModel",
     "LanguageRecorder",

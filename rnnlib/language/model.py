@@ -18,6 +18,7 @@ from rnnlib.systems import System, from_module
 from rnnlib.training import LABELS, constrain_, recurrent_layer
 
 INITIAL_RANGE = 0.1  # of the embedding, as in PyTorch's word language model example
+BEGINNINGS = ("uniform", "torch")
 LOSS_CHUNK = 1000  # rows of logits at a time
 PRECISIONS = ("float32", "bfloat16")
 
@@ -45,29 +46,44 @@ class LanguageModel(nn.Module):
         n_hidden: the number of units, and the dimension of the embedding.
         dropout: the probability, before and after the recurrent layer.
         precision: "float32", or "bfloat16" for the decoder's products in training.
+        beginning: of the embedding, "uniform" in [-0.1, 0.1] and the decoder's biases zero; or
+            "torch": N(0, 1) and uniform up to ``n_hidden ** -0.5``, as torch draws an embedding and
+            a linear layer.
 
     Attributes:
-        embedding: its weight, shape ``(n_words, n_hidden)``, is the decoder's too; uniform in
-            [-0.1, 0.1] at first.
-        bias: the decoder's, shape ``(n_words,)``; zero at first.
+        embedding: its weight, shape ``(n_words, n_hidden)``, is the decoder's too.
+        bias: the decoder's, shape ``(n_words,)``.
 
     Raises:
-        ValueError: an unknown model or precision.
+        ValueError: an unknown model, precision or beginning.
     """
 
     def __init__(
-        self, model: str, n_words: int, n_hidden: int, dropout: float = 0.5, precision="float32"
+        self,
+        model: str,
+        n_words: int,
+        n_hidden: int,
+        dropout: float = 0.5,
+        precision: str = "float32",
+        beginning: str = "uniform",
     ):
         super().__init__()
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}; it must be {' or '.join(PRECISIONS)}.")
+        if beginning not in BEGINNINGS:
+            raise ValueError(f"beginning is {beginning!r}; it must be {' or '.join(BEGINNINGS)}.")
         self.precision = precision
         self.model, self.n_words, self.n_hidden = model, n_words, n_hidden
-        self.layer = recurrent_layer(model, n_hidden, n_hidden)
-        self.embedding = nn.Embedding(n_words, n_hidden)
-        self.bias = nn.Parameter(torch.zeros(n_words))
         self.dropout = nn.Dropout(dropout)
-        nn.init.uniform_(self.embedding.weight, -INITIAL_RANGE, INITIAL_RANGE)
+        if beginning == "torch":  # drawn in the order of the authors' scripts
+            self.embedding = nn.Embedding(n_words, n_hidden)
+            self.layer = recurrent_layer(model, n_hidden, n_hidden)
+            self.bias = nn.Linear(n_hidden, n_words).bias
+        else:
+            self.layer = recurrent_layer(model, n_hidden, n_hidden)
+            self.embedding = nn.Embedding(n_words, n_hidden)
+            self.bias = nn.Parameter(torch.zeros(n_words))
+            nn.init.uniform_(self.embedding.weight, -INITIAL_RANGE, INITIAL_RANGE)
 
     def states(self, tokens: Tensor, state=None):
         """Run words ``(time, batch)`` and return what the decoder sees.

@@ -9,8 +9,8 @@ import torch
 
 from rnnlib.files import FileError, load_checkpoint, read_json, save_checkpoint, write_json
 from rnnlib.runs import store
-from rnnlib.runs.experiments import Experiment
-from rnnlib.training import Run, train
+from rnnlib.runs.experiments import Experiment, from_dict, single_precision
+from rnnlib.training import Run, arithmetic, train
 
 CHECKPOINT_EVERY = 30.0  # seconds
 KEPT_WEIGHTS = 500_000  # of larger networks the results hold no weights; the checkpoint has them
@@ -73,7 +73,8 @@ def run(
     for group in groups:
         todo = [c for c in group if not store.is_done(store.folder_of(root, c))]
         if todo:
-            _train(todo, root, place, progress)
+            with single_precision():  # whatever the session's default is
+                _train(todo, root, place, progress)
     return [store.folder_of(root, config) for config in configs]
 
 
@@ -122,13 +123,18 @@ class _Job:
         else:
             (folder / "history.csv").unlink(missing_ok=True)
         self.parts = self._earlier_parts()
-        self.parts.append(store.provenance(self.device, self.run.epoch, task_data(task)))
-        write_json(folder / "provenance.json", {"parts": self.parts, "seconds": self.run.seconds})
+        part = store.provenance(self.device, self.run.epoch, task_data(task))
+        self.parts.append(part | arithmetic(task, self.device))
+        self._write_provenance()
         self.saved = time.monotonic()
+
+    def _write_provenance(self) -> None:
+        parts = {"parts": self.parts, "seconds": self.run.seconds}
+        write_json(self.folder / "provenance.json", parts)
 
     def _resume(self) -> None:
         state = load_checkpoint(self.checkpoint, self.device)
-        if state.get("config") != self.config.to_dict():
+        if _config_of(state) != self.config:
             raise FileError(
                 f"checkpoint {self.checkpoint} is of another configuration than {self.config}. "
                 f"Nothing was changed. Move it away to start from the beginning."
@@ -150,20 +156,31 @@ class _Job:
     def _save(self) -> None:
         state = {"config": self.config.to_dict(), "run": self.run.state_dict()}
         save_checkpoint(self.checkpoint, state)
+        self._write_provenance()
         self.saved = time.monotonic()
 
     def finish(self) -> None:
         """Pack the results and mark them."""
         run, folder = self.run, self.folder
-        write_json(folder / "provenance.json", {"parts": self.parts, "seconds": run.seconds})
+        self._write_provenance()
         self.config.pack(folder)
-        best = dict(run.history[run.best["epoch"] - 1])
-        if hasattr(run.task, "test"):
-            run.model.load_state_dict(run.best["model"])
-            best |= run.task.test(run.model.eval())
+        weights = {"best": run.best["model"], "last": run.model.state_dict()}
+        weights["last"] = {key: p.clone() for key, p in weights["last"].items()}
+        records = {"best": dict(run.history[run.best["epoch"] - 1]), "last": dict(run.history[-1])}
+        for which, record in records.items():
+            run.model.load_state_dict(weights[which])
+            record |= run.task.test(run.model.eval())
         if sum(p.numel() for p in run.parameters) <= KEPT_WEIGHTS:
-            save_checkpoint(folder / "network.pt", run.best["model"])
-        store.mark_done(folder, {"best": best, "last": run.history[-1]})
+            save_checkpoint(folder / "network.pt", weights[self.config.kept_weights])
+        store.mark_done(folder, {**records, "end": run.end, "stored": self.config.kept_weights})
+
+
+def _config_of(state: dict) -> Experiment | None:
+    """Return the settings of a checkpoint, None where they are not any that there are."""
+    try:
+        return from_dict(state["config"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def task_data(task) -> dict[str, str]:

@@ -32,14 +32,14 @@ import torch
 from torch import nn
 
 from rnnlib.files import FileError, load_checkpoint, read_json, write_json, write_text
-from rnnlib.runs.experiments import Experiment, from_dict
+from rnnlib.runs.experiments import Experiment, from_dict, training_settings
 from rnnlib.training import Samples, read_samples
 
 PACKAGES = ("torch", "numpy", "scipy", "numba")
 
 
 def root_of(preset: str) -> Path:
-    """Return the store of a preset: ``results/`` for "full", a fresh temporary folder for "quick".
+    """Return the store of a preset: a fresh temporary folder for "quick", else ``results/``.
 
     Quick runs can so never pass for full-size ones, nor for those of an older version of the code.
     The folder ``results/`` is that of the package's checkout, or the environment variable
@@ -83,18 +83,6 @@ def find(root: Path | str, experiment: str, finished: bool = True, **match) -> l
         if matches and (is_done(path.parent) or not finished):
             found.append((config["model"], config["seed"], str(path.parent)))
     return [Path(folder) for _, _, folder in sorted(found)]
-
-
-def training_settings(config: Experiment) -> dict[str, Any]:
-    """Return the settings that decide how a run trains, but for its seeds.
-
-    What is recorded has no influence on the training.
-    """
-    return {
-        key: value
-        for key, value in config.to_dict().items()
-        if key not in ("experiment", "seed", "data_seed") and not key.startswith("record_")
-    }
 
 
 def find_alike(root: Path | str, config: Experiment, finished: bool = True) -> list[Path]:

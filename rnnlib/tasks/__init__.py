@@ -8,10 +8,19 @@ from rnnlib.tasks import language, wikitext
 from rnnlib.tasks.corpus import EOS, Corpus, streams, windows
 from rnnlib.tasks.hidden_markov_language import HiddenMarkovLanguage, three_places
 from rnnlib.tasks.hidden_markov_reader import IdealReader, implied, judge, told
-from rnnlib.tasks.language import N_WORDS, WINDOW_STARTS, Language
+from rnnlib.tasks.language import N_WORDS, REDUCTIONS, WINDOW_STARTS, Language
 from rnnlib.tasks.long_memory import Adding, Copying, draw_adding, draw_copying
 from rnnlib.tasks.sine import HIGHEST, LOWEST, Sine, frequencies
-from rnnlib.tasks.symbols import CLASSES, FIRST, SECOND, SYMBOLS, Symbols, draw_symbols, one_hot
+from rnnlib.tasks.symbols import (
+    CLASSES,
+    DRAWS,
+    FIRST,
+    SECOND,
+    SYMBOLS,
+    Symbols,
+    draw_symbols,
+    one_hot,
+)
 
 __all__ = [
     "Adding",
@@ -20,6 +29,7 @@ __all__ = [
     "draw_copying",
     "CLASSES",
     "Corpus",
+    "DRAWS",
     "EOS",
     "FIRST",
     "HIGHEST",
@@ -28,6 +38,7 @@ __all__ = [
     "LOWEST",
     "Language",
     "N_WORDS",
+    "REDUCTIONS",
     "SECOND",
     "SYMBOLS",
     "Sine",

@@ -15,6 +15,7 @@ from rnnlib.training.models import (
 )
 from rnnlib.training.recorded_orbits import Ends, ends, recorded_starts
 from rnnlib.training.recorders import OrbitRecorder, Samples, Snapshots, pack_samples, read_samples
+from rnnlib.training.subnormals import arithmetic
 
 __all__ = [
     "Callback",
@@ -28,6 +29,7 @@ __all__ = [
     "SequenceModel",
     "Settings",
     "Snapshots",
+    "arithmetic",
     "check_model",
     "constrain_",
     "descend",

@@ -7,13 +7,14 @@ started again gives the same history to the last digit on the same machine and n
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnnlib.training import ensemble
+from rnnlib.training import ensemble, subnormals
 from rnnlib.training.progress import Progress
 
 Callback = Callable[[int, nn.Module], None]
@@ -26,24 +27,34 @@ class Settings:
     Attributes:
         epochs: how many at most.
         learning_rate: Adam's, at the start.
-        decay_epochs: after these the learning rate is divided by 10.
-        patience: divide it by 10 when the task's best number has not improved for more than so
-            many epochs, and stop below 1e-7; None for no such rule.
+        decay_epochs: after these the learning rate is cut.
+        decay_factor: what it is multiplied by when it is cut.
+        patience: cut it when the task's best number has not improved for more than so many epochs,
+            and stop below 1e-7; None for no such rule.
         clip: the gradient's norm is cut to this.
+        stall_epochs: give up once the training loss has kept within ``stall_change`` for so many
+            epochs, all of them after the last of ``decay_epochs``; 0 for no such rule.
+        stall_change: the largest less the smallest loss of a stretch that counts as stalled.
         seed: of everything random in a run but the data: dropout, if there is any.
     """
 
     epochs: int
     learning_rate: float
     decay_epochs: tuple[int, ...] = ()
+    decay_factor: float = 0.1
     patience: int | None = None
     clip: float = 0.25
+    stall_epochs: int = 0
+    stall_change: float = 1e-4
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("epochs", "learning_rate", "clip"):
+        for name in ("epochs", "learning_rate", "decay_factor", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive.")
+        for name in ("stall_epochs", "stall_change"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
 
 
 SMALLEST_RATE = 1e-7  # of the learning rate under a plateau schedule
@@ -59,7 +70,8 @@ class Run:
     Args:
         task: what it learns, for example a `rnnlib.tasks.sine.Sine`. It has ``batches()``,
             ``loss(y, target)``, ``evaluate(model)``, ``solved(record)``, ``best`` and
-            ``carries_state``.
+            ``carries_state``. It may have ``fades``, see `rnnlib.training.subnormals`, and
+            ``reduction``, "sum" to minimise the sum where the model's own loss is a mean.
         model: a module ``(z, state) -> (y, state)`` with time as first axis. If it has a method
             ``constrain_(step)`` that is called after each optimizer step, ``diagnostics()`` adds
             to the history, and ``loss(z, target, state) -> (mean loss, state)`` replaces its
@@ -81,11 +93,11 @@ class Run:
         self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
         if settings.patience is None:
             self.schedule = torch.optim.lr_scheduler.MultiStepLR(
-                self.optimizer, settings.decay_epochs
+                self.optimizer, settings.decay_epochs, settings.decay_factor
             )
         else:
             self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                self.optimizer, patience=settings.patience
+                self.optimizer, factor=settings.decay_factor, patience=settings.patience
             )
         self.steps, self.seconds, self.history, self.best = 0, 0.0, [], None
 
@@ -97,13 +109,27 @@ class Run:
     @property
     def ended(self) -> bool:
         """Whether there is nothing more to train."""
-        return self.epoch >= self.settings.epochs or (
-            bool(self.history)
-            and (
-                self.task.solved(self.history[-1])
-                or self.optimizer.param_groups[0]["lr"] < SMALLEST_RATE
-            )
-        )
+        return self.end is not None
+
+    @property
+    def end(self) -> str | None:
+        """Why there is nothing more to train: solved, rate, stalled or epochs; None if there is."""
+        if self.history and self.task.solved(self.history[-1]):
+            return "solved"
+        if self.history and self.optimizer.param_groups[0]["lr"] < SMALLEST_RATE:
+            return "rate"
+        if self._stalled():
+            return "stalled"
+        return "epochs" if self.epoch >= self.settings.epochs else None
+
+    def _stalled(self) -> bool:
+        """Whether the training loss has kept within ``stall_change`` for ``stall_epochs``."""
+        count, last_cut = self.settings.stall_epochs, max(self.settings.decay_epochs, default=0)
+        if count == 0 or self.epoch < last_cut + count:
+            return False
+        key = "loss" if "loss" in self.history[-1] else self.task.best
+        losses = [record[key] for record in self.history[-count:]]
+        return max(losses) - min(losses) <= self.settings.stall_change
 
     def state_dict(self) -> dict:
         """Return all that a later process needs to go on, as tensors and plain values."""
@@ -137,8 +163,10 @@ class Run:
     def run_batch(self, z: Tensor, target: Tensor) -> Tensor:
         """Return the loss of one batch, from the state that the task says."""
         if hasattr(self.model, "loss"):
-            loss, state = self.model.loss(z, target, self._carry)
-            found = loss, {"loss": loss.detach() * target.numel()}, target.numel()
+            mean, state = self.model.loss(z, target, self._carry)
+            count = target.numel()
+            loss = count * mean if getattr(self.task, "reduction", "mean") == "sum" else mean
+            found = loss, {"loss": mean.detach() * count}, count
         else:
             y, state = self.model(z, self._carry)
             found = self.task.loss(y, target)
@@ -216,6 +244,9 @@ def train(
     optimizer, schedule and end, as if it were alone. That pays on a GPU. On a CPU train one after
     the other: the whole-sequence layers of a single network are faster there.
 
+    On a CPU subnormal numbers are set to zero where gradients fade, which is done on one thread,
+    see `rnnlib.training.subnormals`.
+
     Args:
         runs: one run, or several.
         after_epoch: called with each run after each of its epochs, for example to write a
@@ -232,6 +263,12 @@ def train(
             "runs has several runs of a task that carries its state from batch to batch; train "
             "these one by one."
         )
+    device = runs[0].parameters[0].device
+    with subnormals.flushed() if subnormals.concerns(runs[0].task, device) else nullcontext():
+        _train(runs, after_epoch, progress)
+
+
+def _train(runs: list[Run], after_epoch: Callable[[Run], None], progress: bool) -> None:
     for run in runs:
         if run.epoch == 0:
             run.call_back()

@@ -14,7 +14,8 @@ LAYERS = {
     "lstm": nn.LSTM,
     "slstm": nn.LSTM,  # stable LSTM as published: project_published_ after every step
     "slstm-certified": nn.LSTM,  # stable LSTM with a proof: project_certified_ after every step
-    "ornn": partial(OrthogonalRNN, rebase=True),
+    "ornn": OrthogonalRNN,
+    "ornn-rebased": partial(OrthogonalRNN, rebase=True),  # rebase_ every REBASE_EVERY steps
     "gru": nn.GRU,
     "elman": nn.RNN,
 }
@@ -24,10 +25,11 @@ LABELS = {
     "slstm": "sLSTM",
     "slstm-certified": "sLSTM, certified",
     "ornn": "oRNN",
+    "ornn-rebased": "oRNN, re-based",
     "gru": "GRU",
     "elman": "Elman",
 }
-REBASE_EVERY = 100  # optimizer steps, as in the reference implementation of the orthogonal RNN
+REBASE_EVERY = 100  # optimizer steps, the reference implementation's default
 
 
 def recurrent_layer(model: str, n_in: int, n_hidden: int) -> nn.Module:
@@ -56,8 +58,8 @@ def check_model(model: str) -> None:
 def constrain_(layer: nn.Module, model: str, step: int, input_bound: float) -> None:
     """Do what a model does to its weights after an optimizer step, in place.
 
-    The stable LSTM is projected; the orthogonal RNN moves its base every `REBASE_EVERY` steps;
-    the others are left alone.
+    The stable LSTM is projected; the re-based orthogonal RNN moves its base every `REBASE_EVERY`
+    steps; the others are left alone, the paper's orthogonal RNN among them: its base stays.
 
     Args:
         layer: what `recurrent_layer` returned.
@@ -69,7 +71,7 @@ def constrain_(layer: nn.Module, model: str, step: int, input_bound: float) -> N
         project_published_(layer)
     elif model == "slstm-certified":
         project_certified_(layer, input_bound)
-    elif model == "ornn" and step % REBASE_EVERY == 0:
+    elif model == "ornn-rebased" and step % REBASE_EVERY == 0:
         layer.rebase_()
 
 

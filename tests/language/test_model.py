@@ -35,6 +35,20 @@ def start(system, *batch):
 # --- the network ---
 
 
+def test_it_can_start_as_torch_and_the_scripts_draw():
+    """Known answer: an embedding, the layer, and a linear layer's bias, drawn in this order."""
+    torch.manual_seed(2)
+    net = LanguageModel("lstm", 500, 40, beginning="torch")
+    torch.manual_seed(2)
+    embedding, layer, decoder = nn.Embedding(500, 40), nn.LSTM(40, 40), nn.Linear(40, 500)
+    assert torch.equal(net.embedding.weight, embedding.weight)
+    assert torch.equal(net.layer.weight_hh_l0, layer.weight_hh_l0)
+    assert torch.equal(net.bias, decoder.bias)
+    assert net.embedding.weight.std().item() == pytest.approx(1, abs=0.02)
+    with pytest.raises(ValueError, match="beginning is 'normal'"):
+        LanguageModel("lstm", 500, 40, beginning="normal")
+
+
 def test_it_starts_as_the_classic_example():
     """Hypothesis: embedding uniform in [-0.1, 0.1], the decoder's bias zero, and one matrix."""
     net = LanguageModel("lstm", 500, 40)

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from rnnlib.__main__ import main
-from rnnlib.files import FileError, load_checkpoint, write, write_text
+from rnnlib.files import FileError, load_checkpoint, save_checkpoint, write, write_text
 from rnnlib.runs import runner, store
 from rnnlib.runs.experiments import configure
 from rnnlib.training import read_samples
@@ -53,7 +53,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_run_killed_again_and_again_gives_the_history_of_one_never_killed(tmp_path):
-    sizes = {"model": "ornn", "epochs": 120, "n_hidden": 20, "record_every": 40}
+    sizes = {"model": "ornn-rebased", "epochs": 120, "n_hidden": 20, "record_every": 40}
     config = configure("sine", "quick", **sizes)
     folder = store.folder_of(tmp_path / "killed", config)
     options = [f"--{key.replace('_', '-')}={value}" for key, value in sizes.items()]
@@ -128,6 +128,94 @@ def test_the_stored_network_is_that_of_the_best_epoch(tmp_path):
     best = json.loads((folder / "done.json").read_text())["best"]
     record = config.task().evaluate(store.read_network(folder))
     assert record["valid_loss"] == pytest.approx(best["valid_loss"], rel=1e-6)
+
+
+def test_the_numbers_of_a_run_are_those_of_its_weights(tmp_path):
+    """Hypothesis: best and last carry the test of their own weights, best or last are stored."""
+    for kept in ("best", "last"):
+        config = tiny("classification", epochs=5, learning_rate=0.3, kept_weights=kept)
+        folder = run(config, tmp_path)
+        done = json.loads((folder / "done.json").read_text())
+        assert done["end"] == "epochs" and done["stored"] == kept
+        assert done["best"]["epoch"] < done["last"]["epoch"] == 5  # else this tests nothing
+        task, network = config.task(), store.read_network(folder)
+        assert task.test(network)["fresh_loss"] == pytest.approx(done[kept]["fresh_loss"], rel=1e-5)
+        found = task.evaluate(network)["valid_loss"]
+        assert found == pytest.approx(done[kept]["valid_loss"], rel=1e-5)
+        assert done["best"]["fresh_loss"] != done["last"]["fresh_loss"]
+
+
+def test_a_sine_runs_best_network_is_evaluated(tmp_path):
+    config = tiny(epochs=3)
+    folder = run(config, tmp_path)
+    done = json.loads((folder / "done.json").read_text())
+    found = config.task().test(store.read_network(folder))["evaluated_mse"]
+    assert found == pytest.approx(done["best"]["evaluated_mse"], rel=1e-5)
+    assert done["best"]["evaluated_mse"] != done["best"]["mse"]
+
+
+def test_a_run_is_float32_whatever_the_sessions_default(tmp_path):
+    for experiment in ("sine", "classification", "language"):
+        sizes = {"epochs": 1, "n_hidden": 4, "record_burn_in": 2, "record_steps": 4}
+        config = configure(experiment, "quick", **sizes)
+        expected = run(config, tmp_path / "single")
+        torch.set_default_dtype(torch.float64)
+        try:
+            found = run(config, tmp_path / "double")
+            assert torch.get_default_dtype() == torch.float64
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert (found / "history.csv").read_bytes() == (expected / "history.csv").read_bytes()
+        if experiment != "language":
+            ours, theirs = store.read_orbits(found), store.read_orbits(expected)
+            np.testing.assert_array_equal(ours.orbits, theirs.orbits)
+
+
+def test_seconds_of_a_run_on_its_way_are_kept_up_to_date(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "CHECKPOINT_EVERY", 0.0)
+    config, seen = tiny(epochs=3), []
+    folder = store.folder_of(tmp_path, config)
+
+    def look(path, state):
+        save_checkpoint(path, state)
+        if "run" in state:
+            seen.append(state["run"]["seconds"])
+            if len(seen) == 3:
+                told.append(json.loads((folder / "provenance.json").read_text())["seconds"])
+
+    told = []
+    monkeypatch.setattr(runner, "save_checkpoint", look)
+    run(config, tmp_path)
+    assert told == [seen[1]] and 0 < seen[1] < seen[2]
+
+
+def test_a_checkpoint_from_before_a_setting_was_added_is_taken_up(tmp_path):
+    folder = interrupted(tmp_path, tiny())
+    state = load_checkpoint(folder / "checkpoint.pt")
+    for name in ("decay_factor", "stall_epochs", "stall_change", "kept_weights"):
+        del state["config"][name]
+    save_checkpoint(folder / "checkpoint.pt", state)
+    run(tiny(), tmp_path)
+    parts = json.loads((folder / "provenance.json").read_text())["parts"]
+    assert parts[-1]["from_epoch"] == 4
+
+
+def test_the_provenance_says_how_it_was_computed(tmp_path):
+    folder = run(tiny("classification", epochs=1), tmp_path)
+    (part,) = json.loads((folder / "provenance.json").read_text())["parts"]
+    assert part["threads"] == 1 and part["subnormals"] in (
+        "flushed",
+        "kept, the processor cannot flush them",
+    )
+
+
+@pytest.mark.parametrize("option", ["--clip=inf", "--seed=-1", f"--seed={2**70}"])
+def test_what_cannot_be_run_is_refused_before_a_folder_is_made(option, tmp_path, capsys):
+    root = tmp_path / "store"
+    assert main(["run", "sine", "--preset", "quick", option, "--root", str(root)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and option[2:].split("=")[0] in error
+    assert not root.exists()
 
 
 def test_a_history_reads_back_to_the_last_digit(tmp_path):

@@ -21,7 +21,7 @@ from rnnlib.runs import configure, runner, store
 from rnnlib.tasks.corpus import EOS
 from rnnlib.tasks.hidden_markov_language import three_places
 from rnnlib.tasks.hidden_markov_reader import IdealReader
-from rnnlib.tasks.language import Language, load
+from rnnlib.tasks.language import Language, load, perplexity
 from rnnlib.training import Run, Settings, train
 
 
@@ -43,6 +43,53 @@ def test_training_on_the_synthetic_language_beats_every_bigram_model():
     assert language.entropy_rate() < run.best["value"] < language.markov_entropy(1)
     # the epoch's mean of the training loss is per word
     assert run.history[0]["loss"] == pytest.approx(2, abs=0.6)
+
+
+def test_a_loss_past_what_a_float_can_raise_e_to_is_an_infinite_perplexity():
+    """Hypothesis: the epoch is written down, and the schedule goes on from the loss."""
+    assert perplexity(709) == pytest.approx(math.exp(709)) and perplexity(710) == math.inf
+    task = Language("synthetic", 20, 40)
+
+    class Lost(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor(800.0))
+
+        def loss(self, tokens, targets, state=None):
+            return self.w, None
+
+    assert task.evaluate(Lost()) == {"valid_loss": 800.0, "valid_perplexity": math.inf}
+    assert task.test(Lost()) == {"test_perplexity": math.inf}
+
+
+def test_the_number_of_streams_in_evaluation_is_the_tasks():
+    read = []
+
+    class Listener:
+        def loss(self, tokens, targets, state=None):
+            read.append(tokens.shape[1])
+            return torch.tensor(1.0), None
+
+    for count in (7, 100):
+        read.clear()
+        Language("synthetic", 20, 40, evaluation_streams=count).entropy(Listener(), "valid")
+        assert set(read) == {count}
+    with pytest.raises(ValueError, match="reduction is 'max'"):
+        Language("synthetic", 20, 40, reduction="max")
+
+
+def test_a_summed_loss_cuts_every_gradient_and_trains_nearly_alike():
+    """Hypothesis: Adam divides the scale out; what the history reports is per word in both."""
+    found = {}
+    for reduction in ("mean", "sum"):
+        torch.manual_seed(0)
+        task = Language("synthetic", 20, 40, reduction=reduction)
+        settings = Settings(epochs=1, learning_rate=1e-2, clip=0.25)
+        run = Run(task, LanguageModel("lstm", 33, 24, 0.0), settings)
+        train(run, progress=False)
+        (found[reduction],) = run.history
+    assert found["sum"]["gradient_norm"] > 100 * 0.25
+    assert found["sum"]["loss"] == pytest.approx(found["mean"]["loss"], abs=0.3)
 
 
 def test_products_of_bfloat16_train_to_the_same_perplexity():

@@ -81,6 +81,53 @@ def test_the_learning_rate_falls_after_the_named_epochs():
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01])
 
 
+def test_the_learning_rate_falls_by_the_given_factor():
+    settings = Settings(epochs=3, learning_rate=1.0, decay_epochs=(1, 2), decay_factor=0.25)
+    run = Run(Slope(), Gain(), settings)
+    train(run, progress=False)
+    assert [r["learning_rate"] for r in run.history] == pytest.approx([1, 1 / 4, 1 / 16])
+    assert run.end == "epochs"
+
+
+class Told(Slope):
+    """Reports given losses, one an epoch, and learns nothing."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses = iter(losses)
+
+    def loss(self, y, target):
+        return 0 * y.sum(), {"error": torch.tensor(next(self.losses))}, 1
+
+
+def test_a_run_is_given_up_when_its_loss_stays_put_after_the_last_decay():
+    """Hypothesis: what counts are the given number of epochs after the decay, ends included."""
+
+    def epochs(losses, **settings):
+        losses = [*losses, *[9.0] * 20]
+        settings = {"stall_epochs": 3, "stall_change": 0.25, "decay_epochs": (2, 4)} | settings
+        run = Run(Told(losses), Gain(), Settings(epochs=15, learning_rate=1e-3, **settings))
+        train(run, progress=False)
+        return run.epoch, run.end
+
+    still = [1.0] * 15
+    assert epochs(still) == (7, "stalled")  # epochs 5, 6 and 7 are those after the decay
+    assert epochs(still, decay_epochs=()) == (3, "stalled")
+    assert epochs(still, stall_epochs=0) == (15, "epochs")
+    assert epochs([1.0, 1.25] * 8) == (7, "stalled")  # a change of just as much is none
+    assert epochs([1.0, 1.5] * 8) == (15, "epochs")
+    # From 1 to 1.5 and back: the ends agree, the stretch does not
+    assert epochs([*still[:5], 1.5, *still[:9]]) == (9, "stalled")
+    slow = [1 + 0.2 * k for k in range(15)]  # each step is small, the three together are not
+    assert epochs(slow) == (15, "epochs")
+
+
+def test_a_rule_that_is_negative_is_an_error():
+    for name in ("stall_epochs", "stall_change"):
+        with pytest.raises(ValueError, match=f"{name} is -1"):
+            Settings(epochs=1, learning_rate=1.0, **{name: -1})
+
+
 def test_a_plateau_lowers_the_rate_and_a_tiny_rate_ends_the_run():
     class Flat(Slope):
         def loss(self, y, target):
@@ -111,6 +158,44 @@ def test_the_best_epoch_is_kept_although_later_ones_are_worse():
     errors = [record["error"] for record in run.history]
     assert run.best["epoch"] == 1 + min(range(6), key=errors.__getitem__) < 6
     assert run.best["value"] == min(errors)
+
+
+def test_of_equal_epochs_the_first_is_the_best():
+    class Marked(Told):
+        def evaluate(self, model):
+            model.w.data += 1  # so that the epochs' weights can be told apart
+            return {}
+
+    run = Run(Marked([2.0, 1.0, 1.0, 3.0]), Gain(), Settings(epochs=4, learning_rate=1e-6))
+    train(run, progress=False)
+    assert run.best["epoch"] == 2 and run.best["value"] == 1
+    assert run.best["model"]["w"].item() == pytest.approx(2)
+    assert run.model.w.item() == pytest.approx(4)  # the best weights are a copy
+
+
+def test_the_gradients_norm_is_cut():
+    """Known answer: Adam's average after one step is a tenth of the gradient it was given."""
+    for clip, given in ((0.25, 0.25), (1000.0, 20.0)):
+        run = Run(Slope(), Gain(), Settings(epochs=1, learning_rate=1e-2, clip=clip))
+        train(run, progress=False)
+        (state,) = run.optimizer.state.values()
+        assert state["exp_avg"].abs().item() == pytest.approx(0.1 * given, rel=1e-4)
+
+
+def test_a_model_with_a_loss_of_its_own_is_trained_on_that():
+    """Hypothesis: on its mean, or on the sum where the task says so; the history has the mean."""
+
+    class Own(Gain):
+        def loss(self, z, target, state):
+            return (self.w - 3).square(), state
+
+    for reduction, norm in (("mean", 6), ("sum", 6 * 2)):
+        task = Slope()
+        task.reduction, task.best = reduction, "loss"
+        run = Run(task, Own(), Settings(epochs=1, learning_rate=1e-2))
+        train(run, progress=False)
+        assert run.history[0]["gradient_norm"] == pytest.approx(norm)
+        assert run.history[0]["loss"] == pytest.approx(9)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
@@ -239,6 +324,33 @@ def test_a_carried_state_goes_on_where_the_batch_before_ended_and_starts_anew_ea
         train([run, run], progress=False)
 
 
+def test_gradients_do_not_go_back_past_a_batch():
+    """Known answer: of a sum over a batch's four steps, whatever was carried into it."""
+
+    class Adder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, z, state=None):
+            total = (0 if state is None else state[0]) + self.w * z.sum()
+            return total, (total, total)
+
+    class Sums(Slope):
+        carries_state = True
+
+        def batches(self):
+            return [(torch.ones(4), None)] * 3
+
+        def loss(self, y, target):
+            return y, {"error": y.detach()}, 1
+
+    run = Run(Sums(), Adder(), Settings(epochs=1, learning_rate=1e-6))
+    train(run, progress=False)
+    assert run.history[0]["gradient_norm"] == pytest.approx(4)
+    assert run.history[0]["error"] == pytest.approx((4 + 8 + 12) / 3)
+
+
 def test_lines_are_printed_where_there_is_no_terminal(capsys):
     train(sine(), progress=True)
     error = capsys.readouterr().err
@@ -265,6 +377,18 @@ def test_the_sine_targets_have_the_frequency_that_the_input_says():
         )
     omega = torch.cat([z[0, :, 0] for z, _ in task.batches()])
     assert omega[0] == pytest.approx(math.pi / 16) and omega[-1] == pytest.approx(math.pi / 8)
+
+
+def test_the_error_of_a_network_is_not_the_running_one():
+    """Hypothesis: `test` is the error of the weights as they are; the history sums on the way."""
+    run = sine(n=4, batch_size=2, learning_rate=0.1, epochs=2)
+    train(run, progress=False)
+    z, target = (torch.cat(part, 1) for part in (run.task.z, run.task.target))
+    with torch.no_grad():
+        expected = (run.model(z)[0] - target).square().mean().item()
+    found = run.task.test(run.model)["evaluated_mse"]
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert abs(found - run.history[-1]["mse"]) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["n_sequences", "length", "batch_size"])

@@ -53,8 +53,23 @@ def test_the_certified_stable_lstm_is_certified_for_inputs_up_to_its_bound():
     assert certify(net.layer, input_bound=2.0).constant < 1
 
 
-def test_the_orthogonal_rnn_moves_its_base_every_hundred_steps_and_keeps_its_matrix():
+def test_the_papers_orthogonal_rnn_keeps_its_base():
+    """Hypothesis: no step moves its parameters but the optimizer's, and Q is exp(A - A^T)."""
     net = network("ornn")
+    net.layer.skew.data.normal_()
+    before = {name: p.clone() for name, p in net.state_dict().items()}
+    for step in (1, REBASE_EVERY, 2 * REBASE_EVERY):
+        net.constrain_(step)
+    assert all(torch.equal(p, before[name]) for name, p in net.state_dict().items())
+    assert net.layer.base is None
+    upper = net.layer.skew.detach().double().triu(1)
+    expected = torch.linalg.matrix_exp(upper - upper.mT)
+    torch.testing.assert_close(net.layer.recurrent_matrix().double(), expected, atol=1e-5, rtol=0)
+    assert LABELS["ornn"] == "oRNN" and LABELS["ornn-rebased"] == "oRNN, re-based"
+
+
+def test_the_rebased_orthogonal_rnn_moves_its_base_every_hundred_steps_and_keeps_its_matrix():
+    net = network("ornn-rebased")
     net.layer.skew.data.normal_()
     before = net.layer.recurrent_matrix().detach().clone()
     net.constrain_(REBASE_EVERY - 1)
