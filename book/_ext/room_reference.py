@@ -73,7 +73,7 @@ def spoken(file):
 
 def what_for(room, file):
     """Returns the first sentence of a file's docstring, in one line."""
-    source = PACKAGE / room / file
+    source = Path(PACKAGE, room, *file.split("."))
     source = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
     text = ast.get_docstring(ast.parse(source.read_text())).split("\n\n")[0]
     return re.sub(r"\s+", " ", text).rstrip(":").replace("``", "`")

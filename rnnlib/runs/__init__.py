@@ -1,5 +1,14 @@
 """The experiments of section 5: settings, runner, store and scoreboard."""
 
+try:
+    import filelock  # noqa: F401
+    import pandas  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"rnnlib.runs needs {error.name}, which could not be imported. Install what it needs with "
+        'pip install "rnnlib[batch]".'
+    ) from error
+
 from rnnlib.runs import runner, scoreboard, store
 from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, configure
 from rnnlib.runs.language_dynamics import analyse_language, reading_sizes
