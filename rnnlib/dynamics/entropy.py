@@ -178,9 +178,8 @@ def entropy_along(
             f"x0 is {x0.dtype}; entropies are float64: use x0.double() and "
             f"system.to(torch.float64)."
         )
-    if inputs is not None and len(inputs) < steps:
-        raise ValueError(f"inputs has {len(inputs)} steps; steps={steps} needs as many.")
-    x = system.initial_state(x0)
+    system.check_inputs(inputs, steps, f"steps={steps}")
+    x = system.initial_state(x0, None if inputs is None else inputs[0])
     h0 = torch.as_tensor(h0, dtype=x.dtype, device=x.device).expand(x.shape[1:-1])
     volume = x.new_zeros(x.shape[:-1])  # samples, *batch: log|det| of the steps so far
     entropy, stderr, extremes = [h0], [torch.zeros_like(h0)], []

@@ -7,7 +7,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rnnlib.dynamics.orbits import check_steps
-from rnnlib.systems import System, push_forward
+from rnnlib.systems import System, Tangents
 
 BLOCKS = 10  # of consecutive steps, for the standard error
 
@@ -77,12 +77,8 @@ def lyapunov_spectrum(
     check_steps(steps, burn_in)
     if steps < BLOCKS:
         raise ValueError(f"steps is {steps}; the exponents need at least {BLOCKS}.")
-    if inputs is not None and len(inputs) < burn_in + steps:
-        raise ValueError(
-            f"inputs has {len(inputs)} steps; burn_in={burn_in} and steps={steps} need "
-            f"{burn_in + steps}."
-        )
-    x = system.initial_state(x0)
+    system.check_inputs(inputs, burn_in + steps, f"burn_in={burn_in} and steps={steps}")
+    x = system.initial_state(x0, None if inputs is None else inputs[0])
     generator = torch.Generator().manual_seed(seed)
     random = torch.randn(system.n_x, k, generator=generator, dtype=torch.float64)
     q = torch.linalg.qr(random.to(x))[0].expand(*x.shape, k)
@@ -90,8 +86,9 @@ def lyapunov_spectrum(
     sums = x.new_zeros(BLOCKS, *x.shape[:-1], k)
     counts = x.new_zeros(BLOCKS, *[1] * x.dim())
     unresolved = x.new_zeros(*x.shape[:-1], k)
+    tangents = Tangents(system, x, burn_in + steps, inputs)
     for t in tqdm(range(burn_in + steps), desc="Lyapunov", disable=not progress, unit="step"):
-        x, v = push_forward(system, x, q, None if inputs is None else inputs[t])
+        x, v = tangents.push(q)
         q, r = torch.linalg.qr(v)
         if t < burn_in:
             continue

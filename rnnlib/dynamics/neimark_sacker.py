@@ -8,6 +8,7 @@ With ``a = Re d < 0`` a circle of radius ``sqrt(-growth / a)`` is born, and attr
 float64.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rnnlib.dynamics.fixed_points import fixed_points
-from rnnlib.systems import System, jacobian, push_forward
+from rnnlib.systems import System, jacobian
 
 ITERATIONS = 40  # of Newton's method: what has not converged by then does not
 NEUTRAL = 1e-5  # a modulus as near to 1 as this is 1: that of a float32 orthogonal matrix
@@ -184,14 +185,8 @@ def normal_form(system: System, x: Tensor) -> tuple[float, float]:
         _multilinear(system, x, q, q, q.conj()) + 2 * second(q, steady) + second(q.conj(), double)
     )
     a = 0.5 * (np.vdot(p, cubic) / turn).real
-    vector = torch.as_tensor(np.stack([q.real, q.imag], -1))
-    _, seen = push_forward(_read_out(system), x, vector)
-    return float(a), 2 * float(torch.linalg.vector_norm(seen[0]))
-
-
-def _read_out(system: System) -> System:
-    """Return the read-out as a map, to be differentiated like a step."""
-    return System(f=lambda x, z, theta: system.read(x), n_x=system.n_x)
+    seen = [_directional(system.read, x, [torch.tensor(part)])[0] for part in (q.real, q.imag)]
+    return float(a), 2 * math.hypot(*seen)
 
 
 def _multilinear(system: System, x: Tensor, *vectors: np.ndarray) -> np.ndarray:

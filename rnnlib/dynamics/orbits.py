@@ -1,6 +1,6 @@
 """Simulation with burn-in, and the orbit diagram."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -34,7 +34,8 @@ def trajectory(
     burn_in: int = 0,
     inputs: Tensor | None = None,
     progress: bool = False,
-):
+    gradients: bool | None = None,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield the states ``x_{burn_in+1}, ..., x_{burn_in+steps}`` one at a time, with their input.
 
     Nothing is stored, so memory does not depend on either number of steps.
@@ -46,23 +47,27 @@ def trajectory(
         burn_in: how many states to drop before.
         inputs: shape ``(burn_in + steps, *batch, n_z)``; without it the held input is used.
         progress: whether to show a progress bar.
+        gradients: whether torch records the steps, as its gradient mode says. By default only if
+            the system's parameters, ``x0`` or ``inputs`` require a gradient. A step that closes
+            over trainable parameters of its own needs True, and keeps every step in memory.
 
     Yields:
         ``(x, z)``: the state just reached, shape ``(*batch, n_x)``, and the input (or None).
 
     Raises:
-        ValueError: a negative burn-in, fewer than one step, or too few inputs.
+        ValueError: a negative burn-in, fewer than one step, too few inputs, inputs for a system
+            that takes none, batch axes that do not broadcast.
+        TypeError: a state or input of another dtype than the parameters.
     """
     check_steps(steps, burn_in)
-    if inputs is not None and len(inputs) < burn_in + steps:
-        raise ValueError(
-            f"inputs has {len(inputs)} steps; burn_in={burn_in} and steps={steps} need "
-            f"{burn_in + steps}."
-        )
-    x = system.initial_state(x0)
+    system.check_inputs(inputs, burn_in + steps, f"burn_in={burn_in} and steps={steps}")
+    x = system.initial_state(x0, None if inputs is None else inputs[0])
+    record = system.asks_for_gradients(x0, inputs) if gradients is None else gradients
+    record = record and torch.is_grad_enabled()
     for t in tqdm(range(burn_in + steps), desc=system.name, disable=not progress, unit="step"):
         z = None if inputs is None else inputs[t]
-        x = system.step(x, z)  # (1a)
+        with torch.set_grad_enabled(record):  # never across a yield
+            x = system.step(x, z)  # (1a)
         if t >= burn_in:
             yield x, z
 
@@ -76,6 +81,7 @@ def simulate(
     inputs: Tensor | None = None,
     observe: str | Callable[[Tensor], Tensor] = "state",
     progress: bool = False,
+    gradients: bool | None = None,
 ) -> Tensor:
     """Iterate equation (1) and return what is observed after the burn-in.
 
@@ -89,21 +95,35 @@ def simulate(
         inputs: shape ``(burn_in + steps, *batch, n_z)``; without it the held input is used.
         observe: "state", "output" (equation (1b)), or a function of the state.
         progress: whether to show a progress bar.
+        gradients: as in `trajectory`: by default only if the system's parameters, ``x0`` or
+            ``inputs`` require a gradient.
 
     Returns:
         Shape ``(steps, *batch, n)`` with ``n`` the dimension of what is observed. NaN and infinite
         values are returned as they are.
 
     Raises:
-        ValueError: a negative burn-in, fewer than one step, too few inputs, an unknown ``observe``.
+        ValueError: as `trajectory`, and an unknown ``observe``.
+        TypeError: as `trajectory`.
     """
     kept = None
-    states = trajectory(system, x0, steps, burn_in=burn_in, inputs=inputs, progress=progress)
+    if gradients is None:
+        gradients = system.asks_for_gradients(x0, inputs)
+    states = trajectory(
+        system,
+        x0,
+        steps,
+        burn_in=burn_in,
+        inputs=inputs,
+        progress=progress,
+        gradients=gradients,
+    )
     for t, (x, z) in enumerate(states):
-        seen = _observed(system, x, z, observe)
-        if kept is None:
-            kept = stack_into(steps, seen)
-        kept[t] = seen
+        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+            seen = _observed(system, x, z, observe)
+            if kept is None:
+                kept = stack_into(steps, seen)
+            kept[t] = seen
     return kept
 
 
@@ -136,7 +156,8 @@ def orbit_diagram(
         progress: whether to show a progress bar.
 
     Raises:
-        ValueError: an unknown ``start``, values not of shape ``(S,)``, a negative burn-in.
+        ValueError: an unknown ``start``, values not of shape ``(S,)``, a negative burn-in, a
+            family whose system has no axis for the values.
     """
     if start not in ("fresh", "continued"):
         raise ValueError(f"start is {start!r}; use 'fresh' or 'continued'.")
@@ -146,10 +167,9 @@ def orbit_diagram(
     starts = x0.dim() - 1
     column = values.reshape(-1, *[1] * starts)
     if start == "fresh":
-        states = x0.expand(len(values), *x0.shape)
-        orbit = simulate(
-            family(column), states, steps, burn_in=burn_in, observe=observe, progress=progress
-        )
+        states, system = x0.expand(len(values), *x0.shape), family(column)
+        _check_family(family, column, system, states)
+        orbit = simulate(system, states, steps, burn_in=burn_in, observe=observe, progress=progress)
         return OrbitDiagram(values, orbit, start)
 
     branches = []
@@ -162,6 +182,38 @@ def orbit_diagram(
         branches.append(torch.stack(rows))
         state = last
     return OrbitDiagram(values, torch.cat(branches, dim=1), start)
+
+
+@torch.no_grad()
+def _check_family(family, column: Tensor, system: System, states: Tensor) -> None:
+    """Raise a ValueError if a family pairs its values with something else than states.
+
+    A system whose parameters and input span the values' axes is taken at its word. For any other
+    (a function that closes over the values) one step must be that of the first and of the last
+    value alone.
+    """
+    expected = torch.Size([len(column), *[1] * (column.dim() - 1)])
+    if system.batch_shape == expected:
+        return
+    remedy = (
+        f"family is called with values of shape {tuple(column.shape)} and must return a system "
+        f"with these batch axes; add axes for what is no batch, as in "
+        f"lambda u: network.hold(u[..., None] * direction)."
+    )
+    try:
+        together = system.step(system.initial_state(states))
+        for i in (0, len(column) - 1):
+            one = family(column[i : i + 1])
+            alone = one.step(one.initial_state(states[i : i + 1]))
+            tolerance = 1e3 * torch.finfo(alone.dtype).eps
+            torch.testing.assert_close(
+                together[i : i + 1], alone, rtol=tolerance, atol=tolerance, equal_nan=True
+            )
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"{remedy} Its batch axes are {tuple(system.batch_shape)}, and it does not do for all "
+            f"values together what it does for each alone."
+        ) from error
 
 
 def _observed(system: System, x: Tensor, z: Tensor | None, observe) -> Tensor:

@@ -14,7 +14,7 @@ from rnnlib.nn.orthogonal_rnn import (
     orthogonal_rnn_step,
     orthogonality_error,
 )
-from rnnlib.nn.parameters import weights_in_use
+from rnnlib.nn.parameters import copy_in_evaluation, weights_in_use
 from rnnlib.nn.skew_expm import skew_expm
 from rnnlib.nn.stable_lstm import (
     PUBLISHED_RADII,
@@ -34,6 +34,7 @@ __all__ = [
     "batch_innermost",
     "cells",
     "certified_rate",
+    "copy_in_evaluation",
     "gru_update",
     "join",
     "lstm_update",

@@ -159,7 +159,7 @@ def _try_hooks(module: nn.Module, kind: type[nn.Module], weights: Mapping[str, T
     z = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     z = z.to(next(iter(weights.values())))
     try:
-        hooked, plain = _copy(module), _copy(module)
+        hooked, plain = copy_in_evaluation(module), copy_in_evaluation(module)
         for hooks in (plain._forward_hooks, plain._forward_pre_hooks):
             for key in [key for key, hook in hooks.items() if not isinstance(hook, SETTING)]:
                 del hooks[key]
@@ -181,12 +181,13 @@ def _try_hooks(module: nn.Module, kind: type[nn.Module], weights: Mapping[str, T
 
 
 @torch.no_grad()
-def _copy(module: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode, hooks included.
+def copy_in_evaluation(module: nn.Module) -> nn.Module:
+    """Return a copy of a module in evaluation mode, hooks included.
 
-    Torch copies no tensor that has a graph, such as a pruned weight.
+    Torch itself copies no tensor that has a graph, such as a pruned weight.
     """
-    computed = [value for value in vars(module).values() if isinstance(value, Tensor)]
+    held = [value for part in module.modules() for value in vars(part).values()]
+    computed = [value for value in held if isinstance(value, Tensor)]
     return copy.deepcopy(module, {id(value): value.detach().clone() for value in computed}).eval()
 
 

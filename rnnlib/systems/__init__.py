@@ -6,9 +6,7 @@ cell or a function to a system, its derivatives, the loop closed, and systems wi
 
 from rnnlib.systems.adapters import (
     flatten_state,
-    from_function,
     from_module,
-    from_step,
     lstm,
     unflatten_state,
 )
@@ -35,9 +33,10 @@ from rnnlib.systems.chaotic_lstm import (
     plane,
     theta_random,
 )
-from rnnlib.systems.derivatives import jacobian, push_forward
+from rnnlib.systems.derivatives import Tangents, jacobian, push_forward
 from rnnlib.systems.known_maps import henon, linear, logistic
 from rnnlib.systems.system import System, closed_loop
+from rnnlib.systems.wrapped_steps import from_cell, from_function, from_step
 
 __all__ = [
     "Bifurcation",
@@ -49,6 +48,7 @@ __all__ = [
     "System",
     "THETA_PRINTED",
     "THETA_TRUE",
+    "Tangents",
     "WEIGHTS",
     "X0",
     "chaotic_lstm",
@@ -57,6 +57,7 @@ __all__ = [
     "elman_with_fixed_point",
     "flatten_state",
     "fold_bias",
+    "from_cell",
     "from_function",
     "from_module",
     "from_step",

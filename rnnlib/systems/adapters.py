@@ -1,17 +1,29 @@
-"""From a `torch.nn` module, or any function that makes one step, to a system in one line."""
+"""From a `torch.nn` module, or a network that holds one, to a system in one line."""
 
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from rnnlib.nn import OrthogonalRNN, affine, cells, orthogonal_rnn_step
+from rnnlib.nn import (
+    OrthogonalRNN,
+    affine,
+    cells,
+    copy_in_evaluation,
+    orthogonal_rnn_step,
+    weights_in_use,
+)
+from rnnlib.systems.network_parts import KINDS, only_layer, parts_of, unwrapped
 from rnnlib.systems.system import System, check_finite
+from rnnlib.systems.wrapped_steps import as_function
 
-KINDS = (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, OrthogonalRNN)
 
-
-def from_module(module: nn.Module, readout: nn.Module | None = None) -> System:
+def from_module(
+    module: nn.Module,
+    readout: Callable | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+) -> System:
     """Turn a recurrent `torch.nn` module into a system, with its weights as they are now.
 
     The state is flat: the hidden states of all layers, then, for an LSTM, the cells of all
@@ -19,57 +31,60 @@ def from_module(module: nn.Module, readout: nn.Module | None = None) -> System:
 
     Args:
         module: `torch.nn.RNN`, `GRU`, `LSTM`, or one of their cells, in one direction and without
-            projection, or an `OrthogonalRNN`. Dropout is off, as in evaluation. For exponents
-            convert the module, not the system, to float64: then Q is orthogonal to 1e-13.
-        readout: a module from the last layer's ``h``, shape ``(*batch, units)``, to the output.
-            A `torch.nn.Linear` can be swept like the other parameters.
+            projection, an `OrthogonalRNN`, or a network that holds one of them: then what reads it
+            is found too, and tried on a random sequence. Compiled and scripted ones are unwrapped.
+            Dropout is off, as in evaluation. The system's name says what was taken.
+        readout: a module or function from the last layer's ``h``, shape ``(batch, units)``, to the
+            output. A `torch.nn.Linear` can be swept like the other parameters.
+        dtype: of the system; by default the module's own. The module is left as it is. With
+            float64 exponents are right, and an orthogonal matrix is one to 1e-13.
 
     Returns:
         A system whose parameters are copies, named as in the module and, for the read-out, with
         the prefix ``readout.``; later training of the module does not change it. Those of an
         `OrthogonalRNN` are ``weight_ih``, ``bias`` and ``recurrent``: the matrix Q itself, so that
-        a sweep may leave the orthogonal matrices.
+        a sweep may leave the orthogonal matrices. A parametrized weight is what it works out to.
 
     Raises:
-        TypeError: another kind of module.
-        ValueError: a bidirectional or projected module, or weights that are not finite.
+        TypeError: another kind of module, a subclass with a ``forward`` of its own, a read-out that
+            cannot be called.
+        ValueError: a bidirectional or projected module, weights that are not finite, a read-out
+            that does not take this ``h``, a network whose parts must be named.
     """
-    if not isinstance(module, KINDS):
+    if not isinstance(module, nn.Module):
         raise TypeError(
-            f"module is a {type(module).__name__}; from_module knows "
-            f"{', '.join(kind.__name__ for kind in KINDS)}. Wrap any other module's one-step map "
-            f"with rnnlib.from_step."
+            f"module is a {type(module).__name__}; give a torch.nn.Module, or wrap a function that "
+            f"makes one step with rnnlib.from_step."
         )
-    if getattr(module, "bidirectional", False):
+    layer, name = unwrapped(module), None
+    if not isinstance(layer, KINDS):
+        if readout is None:
+            layer, readout, name = parts_of(layer)
+        else:
+            path, found = only_layer(layer)
+            layer, name = found, f"{type(found).__name__} at {path} of {type(layer).__name__}"
+    if getattr(layer, "bidirectional", False):
         raise ValueError("module is bidirectional, so it is no one-step map; use one direction.")
-    if getattr(module, "proj_size", 0):
+    if getattr(layer, "proj_size", 0):
         raise ValueError(
-            f"module has proj_size={module.proj_size}; use a module without projection."
+            f"module has proj_size={layer.proj_size}; use a module without projection."
         )
 
-    units, layers = module.hidden_size, getattr(module, "num_layers", 1)
-    if isinstance(module, OrthogonalRNN):
-        weights = {
-            "weight_ih": module.weight_ih,
-            "recurrent": module.recurrent_matrix(),
-            "bias": module.bias,
-        }
-        theta = {name: weight.detach().clone() for name, weight in weights.items()}
-        return _with_readout(
-            orthogonal_rnn_step, units, theta, 1, units, module.input_size, readout, "OrthogonalRNN"
-        )
-    suffix = "_l0" if isinstance(module, (nn.RNNCell, nn.GRUCell, nn.LSTMCell)) else ""
-    theta = {name + suffix: p.detach().clone() for name, p in module.named_parameters()}
-    if isinstance(module, (nn.LSTM, nn.LSTMCell)):
+    units, layers = layer.hidden_size, getattr(layer, "num_layers", 1)
+    in_use = weights_in_use(layer if dtype is None else copy_in_evaluation(layer).to(dtype))
+    suffix = "_l0" if isinstance(layer, (nn.RNNCell, nn.GRUCell, nn.LSTMCell)) else ""
+    theta = {key + suffix: weight for key, weight in in_use.items()}
+    if isinstance(layer, OrthogonalRNN):
+        f, n_x = orthogonal_rnn_step, units
+    elif isinstance(layer, (nn.LSTM, nn.LSTMCell)):
         f, n_x = cells.lstm_stack(layers, units), 2 * layers * units
-    elif isinstance(module, (nn.GRU, nn.GRUCell)):
+    elif isinstance(layer, (nn.GRU, nn.GRUCell)):
         f, n_x = cells.stack_of(cells.gru_layer, layers, units), layers * units
     else:
-        step = cells.elman_layer if module.nonlinearity == "tanh" else _relu_layer
+        step = cells.elman_layer if layer.nonlinearity == "tanh" else _relu_layer
         f, n_x = cells.stack_of(step, layers, units), layers * units
-    return _with_readout(
-        f, n_x, theta, layers, units, module.input_size, readout, type(module).__name__
-    )
+    name = name or type(layer).__name__
+    return _with_readout(f, n_x, theta, layers, units, layer.input_size, readout, name, dtype)
 
 
 def lstm(weights: Mapping[str, Tensor], name: str = "LSTM") -> System:
@@ -109,78 +124,36 @@ def lstm(weights: Mapping[str, Tensor], name: str = "LSTM") -> System:
     )
 
 
-def from_step(step, n_x: int, n_z: int = 0, readout=None, name: str = "step") -> System:
-    """Turn a module or function that makes one step into a system.
+def flatten_state(
+    state: Tensor | tuple[Tensor, Tensor] | list[Tensor], *, cell: bool = False
+) -> Tensor:
+    """Turn torch's ``h`` or ``(h, c)`` into flat states.
 
     Args:
-        step: ``step(x) -> x'``, or ``step(x, z) -> x'`` if ``n_z > 0``, over flat states of shape
-            ``(*batch, n_x)`` with any number of batch axes. If it is a `torch.nn.Module` its
-            parameters become the system's (as copies) and can be replaced with `System.at`,
-            without batch axes.
-        n_x: the dimension of the state.
-        n_z: the dimension of the input.
-        readout: from a state to the output; by default the state itself.
-        name: what figures and messages call it.
-
-    Raises:
-        ValueError: parameters that are not finite.
-    """
-    theta, owner = {}, isinstance(step, nn.Module)
-    if owner:
-        theta = {key: value.detach().clone() for key, value in step.named_parameters()}
-        for key, value in theta.items():
-            check_finite(f"parameter {key!r}", value)
-
-    def f(x, z, theta):
-        arguments = (x,)
-        if n_z:  # so that the step itself need not think of broadcasting
-            batch = torch.broadcast_shapes(x.shape[:-1], z.shape[:-1])
-            arguments = (x.expand(*batch, n_x), z.expand(*batch, n_z))
-        if owner:
-            return torch.func.functional_call(step, dict(theta), arguments)
-        return step(*arguments)
-
-    optional = {} if readout is None else {"g": lambda x, z, theta: readout(x)}
-    return System(f=f, n_x=n_x, n_z=n_z, theta=theta, name=name, **optional)
-
-
-def from_function(
-    f: Callable, n_x: int, theta: Mapping[str, Tensor | float] | None = None, name: str = "map"
-) -> System:
-    """Turn a Python function ``f(x, theta) -> x'`` into a system without input.
-
-    Args:
-        f: takes states of shape ``(*batch, n_x)`` and the parameters by name, returns states.
-        n_x: the dimension of the state.
-        theta: parameters. A number or a tensor is one scalar parameter per batch element: any
-            axes that it has are batch axes.
-        name: what figures and messages call it.
-
-    Raises:
-        ValueError: a parameter is not finite.
-    """
-    theta = {
-        key: torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float64)
-        for key, value in (theta or {}).items()
-    }
-    for key, value in theta.items():
-        check_finite(f"theta[{key!r}]", value)
-    return System(
-        f=lambda x, z, theta: f(x, theta),
-        n_x=n_x,
-        theta=theta,
-        core=dict.fromkeys(theta, 0),
-        name=name,
-    )
-
-
-def flatten_state(state: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    """Turn torch's ``h`` or ``(h, c)``, each ``(layers, *batch, units)``, into flat states.
+        state: of a layer, each ``(layers, *batch, units)``; of a cell, each ``(*batch, units)``.
+        cell: whether it is a cell's, which has no axis of layers.
 
     Returns:
         Shape ``(*batch, n_x)``, the layers' ``h`` first, then their ``c``.
+
+    Raises:
+        TypeError: no tensor, nor a pair of them.
+        ValueError: ``h`` and ``c`` of different shapes, or no axis of layers.
     """
-    parts = state if isinstance(state, tuple) else (state,)
+    parts = tuple(state) if isinstance(state, (tuple, list)) else (state,)
+    if not all(isinstance(part, Tensor) for part in parts) or len(parts) not in (1, 2):
+        kinds = ", ".join(type(part).__name__ for part in parts)
+        raise TypeError(f"state holds {kinds}; give h, or the pair (h, c), as tensors.")
+    shapes = {tuple(part.shape) for part in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"state has an h and a c of different shapes, {sorted(shapes)}.")
+    if cell:
+        return torch.cat(parts, dim=-1)
+    if parts[0].dim() < 2:
+        raise ValueError(
+            f"state has shape {tuple(parts[0].shape)}; a layer's is (layers, *batch, units). Say "
+            f"cell=True for that of a cell, (*batch, units)."
+        )
     return torch.cat([layer for part in parts for layer in part.unbind(0)], dim=-1)
 
 
@@ -204,7 +177,7 @@ def _relu_layer(layer, z, h, theta):
     return cells.elman_layer(layer, z, h, theta, nonlinearity=torch.relu)
 
 
-def _with_readout(f, n_x, theta, layers, units, inputs, readout, name) -> System:
+def _with_readout(f, n_x, theta, layers, units, inputs, readout, name, dtype=None) -> System:
     last = slice((layers - 1) * units, layers * units)  # the last layer's h
 
     if readout is None:
@@ -213,16 +186,52 @@ def _with_readout(f, n_x, theta, layers, units, inputs, readout, name) -> System
             return x[..., last]
 
     elif isinstance(readout, nn.Linear):
-        theta |= {f"readout.{key}": p.detach().clone() for key, p in readout.named_parameters()}
+        theta |= {f"readout.{key}": p.to(dtype) for key, p in weights_in_use(readout).items()}
 
         def g(x, z, theta):
             return affine(theta["readout.weight"], x[..., last], theta.get("readout.bias"))
 
-    else:
+    elif isinstance(readout, nn.Module):
+        tensors, read = as_function(readout, "readout.", dtype)
+        theta |= tensors
+
+        def g(x, z, theta):  # most modules know one batch axis
+            h = x[..., last]
+            y = read(theta, h.reshape(-1, units))
+            return y.reshape(*h.shape[:-1], y.shape[-1])
+
+    elif callable(readout):
 
         def g(x, z, theta):
             return readout(x[..., last])
 
+    else:
+        raise TypeError(
+            f"readout is a {type(readout).__name__}; give a module or function of the last layer's "
+            f"h, or leave it out to show h itself."
+        )
+
     for key, value in theta.items():
         check_finite(f"parameter {key!r}", value)
-    return System(f=f, g=g, n_x=n_x, n_z=inputs, theta=theta, name=name)
+    system = System(f=f, g=g, n_x=n_x, n_z=inputs, theta=theta, name=name, derivative="forward")
+    if readout is not None:
+        _try(system, readout, units)
+    return system
+
+
+@torch.no_grad()
+def _try(system: System, readout: Callable, units: int) -> None:
+    """Raise a ValueError if the read-out does not take the last layer's ``h``."""
+    like = next(iter(system.theta.values()))
+    try:
+        y = system.g(like.new_zeros(2, system.n_x), None, system.theta)
+    except Exception as error:
+        raise ValueError(
+            f"readout, a {type(readout).__name__}, does not take the last layer's h, a tensor of "
+            f"shape (batch, {units}) and {like.dtype}: {error}"
+        ) from error
+    if y.shape[:-1] != (2,):
+        raise ValueError(
+            f"readout gives shape {tuple(y.shape)} for h of shape (2, {units}); it must keep the "
+            f"batch axis, (batch, n_y)."
+        )

@@ -55,6 +55,7 @@ def elman(
         core=core,
         n_z=0 if input_weight is None else input_weight.shape[-1],
         name=name,
+        derivative="forward",
     )
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from rnnlib.systems.adapters import from_function
 from rnnlib.systems.system import System, check_finite
+from rnnlib.systems.wrapped_steps import from_function
 
 
 def logistic(r: Tensor | float) -> System:
@@ -17,7 +17,11 @@ def logistic(r: Tensor | float) -> System:
         R. M. May, "Simple mathematical models with very complicated dynamics", Nature 261 (1976).
     """
     return from_function(
-        lambda x, theta: theta["r"][..., None] * x * (1 - x), 1, {"r": r}, name="logistic map"
+        lambda x, theta: theta["r"][..., None] * x * (1 - x),
+        1,
+        {"r": r},
+        name="logistic map",
+        derivative="forward",
     )
 
 
@@ -37,7 +41,7 @@ def henon(a: Tensor | float = 1.4, b: Tensor | float = 0.3) -> System:
         x, y = state.unbind(-1)
         return torch.stack([1 - theta["a"] * x**2 + y, theta["b"] * x], dim=-1)
 
-    return from_function(f, 2, {"a": a, "b": b}, name="Henon map")
+    return from_function(f, 2, {"a": a, "b": b}, name="Henon map", derivative="forward")
 
 
 def linear(matrix: Tensor) -> System:
@@ -60,4 +64,5 @@ def linear(matrix: Tensor) -> System:
         theta={"matrix": matrix},
         core={"matrix": 2},
         name="linear map",
+        derivative="forward",
     )

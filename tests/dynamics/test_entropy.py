@@ -380,7 +380,8 @@ def test_samples_that_cannot_be_followed_are_refused():
     with pytest.raises(ValueError, match="states of shape"):
         entropy_along(system, draw(0, 5, 3), 3, 0.0)
     with pytest.raises(ValueError, match="inputs has 2 steps"):
-        entropy_along(system, X0.repeat(5, 1), 3, 0.0, inputs=torch.zeros(2, 1, **REAL))
+        net = rnnlib.from_module(torch.nn.RNN(1, 4)).to(torch.float64)
+        entropy_along(net, X0.repeat(5, 1), 3, 0.0, inputs=torch.zeros(2, 1, **REAL))
 
 
 @pytest.mark.parametrize(

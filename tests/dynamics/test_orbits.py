@@ -42,6 +42,44 @@ def test_memory_does_not_grow_with_the_steps_that_are_dropped():
     assert most_alive == 2
 
 
+def test_no_step_is_recorded_unless_a_gradient_is_asked_for():
+    """Hypothesis: a closure over trainable weights leaves no graph, however long it runs; weights,
+    states and inputs that require a gradient have it; `gradients` overrules both."""
+    net = torch.nn.Linear(2, 2, **F64)
+    closure = rnnlib.from_step(lambda x: torch.tanh(net(x)), n_x=2)
+    x0 = torch.ones(2, **F64)
+    assert not rnnlib.simulate(closure, x0, 3, burn_in=50).requires_grad
+    assert all(not x.requires_grad for x, _ in rnnlib.trajectory(closure, x0, 3))
+    assert torch.is_grad_enabled()
+    asked = rnnlib.simulate(closure, x0, 3, gradients=True)
+    asked.sum().backward()
+    assert net.weight.grad.abs().min() > 0
+    assert rnnlib.simulate(closure, x0.clone().requires_grad_(), 3).requires_grad
+    r = torch.tensor(0.5, **F64, requires_grad=True)
+    orbit = rnnlib.simulate(rnnlib.logistic(2.0).at({"r": r}), 0 * x0[:1] + 0.3, 1, burn_in=1)
+    x1 = 0.5 * 0.3 * 0.7  # x2 = r x1 (1 - x1) and dx1/dr = x1 / r
+    slope = x1 * (1 - x1) + 0.5 * (1 - 2 * x1) * x1 / 0.5
+    assert torch.autograd.grad(orbit.sum(), r)[0].item() == pytest.approx(slope)
+    with torch.no_grad():
+        assert not rnnlib.simulate(closure, x0, 3, gradients=True).requires_grad
+
+
+def test_batch_axes_of_states_and_inputs_broadcast():
+    """Hypothesis: a batch in the inputs alone, or in both, gives what each alone gives."""
+    net = rnnlib.from_module(torch.nn.GRU(2, 3).double())
+    u = torch.randn(7, 4, 2, **F64)
+    together = rnnlib.simulate(net, torch.ones(3, **F64), 5, burn_in=2, inputs=u)
+    exponents = rnnlib.lyapunov_spectrum(net, torch.ones(3, **F64), 10, inputs=u.repeat(2, 1, 1))
+    assert together.shape == (5, 4, 3) and exponents.exponents.shape == (4, 3)
+    for i in range(4):
+        alone = rnnlib.simulate(net, torch.ones(3, **F64), 5, burn_in=2, inputs=u[:, i])
+        torch.testing.assert_close(together[:, i], alone, atol=1e-14, rtol=0)
+        one = rnnlib.lyapunov_spectrum(net, torch.ones(3, **F64), 10, inputs=u[:, i].repeat(2, 1))
+        torch.testing.assert_close(exponents.exponents[i], one.exponents, atol=1e-11, rtol=0)
+    with pytest.raises(ValueError, match=r"or those of the inputs, \(4,\)"):
+        rnnlib.simulate(net, torch.ones(5, 3, **F64), 5, inputs=u)
+
+
 def test_inputs_are_used_in_order():
     """Hypothesis: x -> z shows the inputs after the burn-in."""
     echo = rnnlib.from_step(lambda x, z: z, n_x=2, n_z=2)
@@ -78,6 +116,34 @@ def test_the_logistic_orbit_diagram_has_its_closed_form_fixed_point():
     diagram = rnnlib.orbit_diagram(rnnlib.logistic, r, torch.tensor([0.3], **F64), 5, burn_in=500)
     torch.testing.assert_close(diagram.orbit[..., 0], (1 - 1 / r).expand(5, 4), atol=1e-12, rtol=0)
     assert diagram.orbit[0, 2, 0].item() == pytest.approx(0.502487562, abs=1e-9)
+
+
+def test_a_diagram_over_held_inputs_sweeps_the_input_and_nothing_else():
+    """Hypothesis: u * direction with its axis missing is refused, also where three values happen
+    to fit three inputs; a family that closes over its values is none the worse."""
+    net = rnnlib.from_module(torch.nn.GRU(3, 4).double())
+    direction, x0 = torch.ones(3, **F64), torch.zeros(4, **F64)
+    for n in (2, 3, 5):
+        u = torch.linspace(-1, 1, n, **F64)
+        good = rnnlib.orbit_diagram(lambda u: net.hold(u[..., None] * direction), u, x0, 2)
+        assert good.orbit.shape == (2, n, 4) and good.orbit.std(1).min() > 1e-3
+        if n == 3:
+            with pytest.raises(ValueError, match=r"network.hold\(u\[..., None\] \* direction\)"):
+                rnnlib.orbit_diagram(lambda u: net.hold(u * direction), u, x0, 2)
+        elif n > 1:
+            with pytest.raises((ValueError, RuntimeError)):
+                rnnlib.orbit_diagram(lambda u: net.hold(u * direction), u, x0, 2)
+    w = torch.linspace(0.5, 2, 4, **F64)
+
+    def closing(w):
+        return rnnlib.from_step(lambda x: torch.tanh(w[..., None] * x), 1)
+
+    def open_(w):
+        return rnnlib.from_function(lambda x, p: torch.tanh(p["w"][..., None] * x), 1, {"w": w})
+
+    x0 = torch.tensor([[0.1], [-0.3]], **F64)
+    found = [rnnlib.orbit_diagram(family, w, x0, 3).orbit for family in (closing, open_)]
+    assert torch.equal(*found)
 
 
 def test_several_starts_find_coexisting_attractors_and_one_branch_hides_them():
@@ -131,8 +197,11 @@ def test_bad_arguments_name_themselves():
         rnnlib.simulate(system, X0, 5, burn_in=-1)
     with pytest.raises(ValueError, match="steps is 0"):
         rnnlib.simulate(system, X0, 0)
-    with pytest.raises(ValueError, match="inputs has 3 steps"):
-        rnnlib.simulate(system, X0, 5, inputs=torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="inputs has 3 steps; burn_in=0 and steps=5 need 5"):
+        net = rnnlib.from_module(torch.nn.RNN(1, 4).double())
+        rnnlib.simulate(net, X0, 5, inputs=torch.zeros(3, 1, **F64))
+    with pytest.raises(ValueError, match=r"inputs .* takes no input \(n_z=0\): leave inputs out"):
+        rnnlib.simulate(system, X0, 5, inputs=torch.zeros(5, 1, **F64))
     with pytest.raises(ValueError, match="observe is 'states'"):
         rnnlib.simulate(system, X0, 5, observe="states")
     with pytest.raises(ValueError, match="start is 'cold'"):

@@ -78,35 +78,6 @@ def test_a_system_is_a_snapshot():
     assert torch.equal(system.step(x, z), before)
 
 
-def test_any_module_or_function_that_steps_is_a_system():
-    """Hypothesis: from_step wraps a custom module, with its parameters, and a function."""
-
-    class Damped(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.rate = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
-
-        def forward(self, x, z):
-            return self.rate * x + z
-
-    system = rnnlib.from_step(Damped(), n_x=2, n_z=2)
-    x, z = torch.ones(3, 2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
-    assert torch.equal(system.step(x, z), torch.full((3, 2), 1.5, dtype=torch.float64))
-    faster = system.at({"rate": torch.tensor(0.25, dtype=torch.float64)})
-    assert torch.equal(faster.step(x, z), torch.full((3, 2), 1.25, dtype=torch.float64))
-    halved = rnnlib.from_step(lambda x: x / 2, n_x=2, readout=lambda x: x[..., :1])
-    assert rnnlib.simulate(halved, x, 3, observe="output")[-1, 0].tolist() == [0.125]
-
-
-def test_a_wrapped_step_sees_its_input_with_the_states_batch_axes():
-    """Hypothesis: one held input serves a batch of states, in a step and in its Jacobian."""
-    shift = rnnlib.from_step(lambda x, z: torch.cat([z, x[..., :1]], dim=-1), n_x=2, n_z=1)
-    held = shift.hold(torch.ones(1, dtype=torch.float64))
-    x = torch.tensor([[2.0, 3.0], [4.0, 5.0]], dtype=torch.float64)
-    assert held.step(x).tolist() == [[1.0, 2.0], [1.0, 4.0]]
-    assert rnnlib.jacobian(held, x)[1].tolist() == [[0.0, 0.0], [1.0, 0.0]]
-
-
 def test_what_cannot_be_adapted_says_why():
     """Hypothesis: each unsupported module and malformed weight is a clear error."""
     with pytest.raises(TypeError, match="Linear; from_module knows"):
