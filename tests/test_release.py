@@ -85,7 +85,7 @@ print(rnnlib.certify(torch.nn.LSTM(1, 2).double(), 1.0).constant)
 inputs = torch.zeros(5, 2, dtype=torch.float64)
 print(rnnlib.simulate(network, start, 5, inputs=inputs).shape)
 print(rnnlib.OrthogonalRNN(2, 4)(torch.zeros(3, 1, 2))[0].shape)
-print(rnnlib.knn_entropy(torch.randn(50, 2, dtype=torch.float64)).shape)
+print(rnnlib.knn_entropy(torch.randn(50, 2, dtype=torch.float64)))
 """
 
 
@@ -95,7 +95,7 @@ def test_the_general_analyses_run_without_any_extra():
     assert done.returncode == 0, done.stderr
     said, *rest = done.stdout.splitlines()
     assert said.startswith("fixed point") or said.startswith("stable fixed point"), said
-    assert len(rest) == 7
+    assert len(rest) >= 7
 
 
 def test_what_needs_an_extra_names_it():
