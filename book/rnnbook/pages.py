@@ -46,7 +46,7 @@ def roots(found: FixedPoints, axes: int = 4) -> HTML:
         ["state", "period", "kind", "largest multiplier", "residual", "starts"],
         [
             [
-                ", ".join(f"{v:+.4f}" for v in x[:axes].tolist()),
+                ", ".join(f"{round(v, 4) + 0.0:+.4f}" for v in x[:axes].tolist()),
                 int(found.period[i]),
                 found.stability[i],
                 f"{float(found.eigenvalues[i].abs().max()):.4f}",

@@ -1,4 +1,4 @@
-"""What a reader can drag: the explorer of the chaotic LSTM and the epoch sliders."""
+"""What a reader can drag: the explorer of the chaotic LSTM, epoch sliders and curve sliders."""
 
 try:
     import anywidget  # noqa: F401
@@ -8,10 +8,12 @@ except ImportError as error:
         'pip install "rnnlib[notebook]".'
     ) from error
 
+from rnnlib.widgets.curve_slider import CurveSlider
 from rnnlib.widgets.epoch_slider import EpochSlider
 from rnnlib.widgets.explorer import ChaosExplorer
 
 __all__ = [
     "ChaosExplorer",
+    "CurveSlider",
     "EpochSlider",
 ]

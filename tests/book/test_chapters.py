@@ -1,6 +1,7 @@
 """The chapters as they are committed: clean, parametrised, and all of them in the book."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -60,3 +61,23 @@ def test_a_chapter_checks_its_parameters_before_anything_else(path):
     code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
     check = "from rnnlib.runs import check_notebook\n\ncheck_notebook()"
     assert code[1].startswith(check), "papermill itself only warns of a misspelt parameter"
+
+
+def test_every_citation_resolves_and_no_entry_is_unused():
+    """Hypothesis: what the pages cite is what the bibliography holds."""
+    entries = re.findall(r"(?m)^@\w+\{([^,\s]+),", (BOOK / "references.bib").read_text("utf-8"))
+    texts = []
+    for path in SOURCES:
+        if path.suffix == ".md":
+            texts.append(path.read_text(encoding="utf-8"))
+        else:
+            texts += [c.source for c in read(path).cells if c.cell_type == "markdown"]
+    cited = {
+        key.strip()
+        for text in texts
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text)
+        for key in keys.split(",")
+    }
+    assert len(entries) == len(set(entries))
+    assert cited - set(entries) == set(), "cited, not in references.bib"
+    assert set(entries) - cited == set(), "in references.bib, cited nowhere"

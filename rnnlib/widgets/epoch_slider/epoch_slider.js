@@ -1,20 +1,7 @@
 // The view. Python joins it to panels.js. What depends on the epoch is drawn anew in every frame of
 // a drag; the orbit diagram, and the portrait of all epochs, once for each panel and size.
-const TOP = 65534; // as in packing.py: one more marks an orbit that has diverged
 const PASS = 15000; // milliseconds to play all epochs
 const INKS = { curve: 3, start: 5 }; // colours of each kind
-
-export async function unpack(text) {
-  const packed = new Blob([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))]);
-  return new Uint8Array(await new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer());
-}
-
-// The numbers of all orbits, from the low bytes and the high bytes of their differences.
-export function joined(bytes, steps) {
-  const size = bytes.length / 2, numbers = new Uint16Array(size);
-  for (let i = 0; i < size; i++) numbers[i] = (i % steps && numbers[i - 1]) + bytes[i] + 256 * bytes[size + i];
-  return numbers;
-}
 
 const ends = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
 const latest = (list, v) => list.findLastIndex((e) => e <= v);
