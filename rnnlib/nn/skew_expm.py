@@ -34,7 +34,7 @@ def skew_expm(skew: Tensor) -> Tensor:
         Shape ``(*batch, n, n)``, orthogonal to a few roundings, which squaring alone is not.
 
     Raises:
-        ValueError: not square, or not finite.
+        ValueError: not square, not finite, or so large that rounding leaves no rotation.
         TypeError: another dtype.
 
     Reference:
@@ -81,6 +81,12 @@ class _SkewExpm(torch.autograd.Function):
             raise ValueError(
                 "skew has values that are not finite (NaN or infinite); look at the optimizer "
                 "step before this one, or lower its learning rate."
+            )
+        if norm > THETA[skew.dtype] * torch.finfo(skew.dtype).eps ** -0.5:
+            # Each squaring doubles the orthogonality error, and `polish` squares it.
+            raise ValueError(
+                f"skew has the 1-norm {norm:.3g}; in {skew.dtype} its angles, which count modulo "
+                f"2 pi, are lost to rounding. Lower the learning rate, or scale the matrix."
             )
         squarings = max(0, math.ceil(math.log2(norm / THETA[skew.dtype]))) if norm else 0
         a = skew * 0.5**squarings

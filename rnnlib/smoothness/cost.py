@@ -15,11 +15,19 @@ def squared_error(y: Tensor, target: Tensor) -> Tensor:
 
     Args:
         y: shape ``(*batch, n_y)``.
-        target: shape ``(n_y,)``.
+        target: shape ``(*batch, n_y)``; its batch axes broadcast against those of ``y``.
 
     Returns:
         Shape ``(*batch,)``.
+
+    Raises:
+        ValueError: as many targets as outputs are needed, neither fewer nor more.
     """
+    if target.shape[-1:] != y.shape[-1:]:
+        raise ValueError(
+            f"target has shape {tuple(target.shape)} and y {tuple(y.shape)}; their last axes must "
+            f"agree: one target for each output."
+        )
     return (y - target).square().sum(-1)
 
 
@@ -44,19 +52,45 @@ def cost(
     Args:
         system: the system, with batch axes or without.
         x0: shape ``(*batch, n_x)``.
-        targets: shape ``(N, n_y)``, for the steps after the burn-in.
+        targets: shape ``(N, n_y)``, for the steps after the burn-in, or ``(N, *batch, n_y)``, with
+            batch axes that broadcast against those of the outputs.
         burn_in: how many steps to run before the first target.
         inputs: shape ``(burn_in + N, *batch, n_z)``; without it the held input is used.
-        loss: from outputs ``(*batch, n_y)`` and one target ``(n_y,)`` to ``(*batch,)``.
+        loss: from outputs ``(*batch, n_y)`` and one target, ``(*batch, n_y)``, to ``(*batch,)``.
 
     Returns:
-        Shape ``(*batch,)``; NaN or infinite where the orbit is.
+        Shape ``(*batch,)``; NaN or infinite where the orbit is. It is differentiable in whatever
+        requires a gradient, weights that a step closes over included: call it under
+        `torch.no_grad` where none is wanted.
+
+    Raises:
+        ValueError: no targets, another number of them than of outputs (with the losses here), and
+            as `rnnlib.trajectory`.
+        TypeError: targets that are no tensor, or of another dtype than ``x0``.
     """
+    _check_targets(targets, x0)
     total = 0
-    states = trajectory(system, x0, len(targets), burn_in=burn_in, inputs=inputs)
+    states = trajectory(
+        system, x0, len(targets), burn_in=burn_in, inputs=inputs, gradients=torch.is_grad_enabled()
+    )
     for (x, z), target in zip(states, targets, strict=True):
         total = total + loss(system.read(x, z), target)
     return total / len(targets)  # (2)
+
+
+def _check_targets(targets: Tensor, x0: Tensor) -> None:
+    if not isinstance(targets, Tensor):
+        raise TypeError(
+            f"targets is a {type(targets).__name__}; give a tensor of shape (N, n_y), for example "
+            f"torch.as_tensor(targets, dtype=torch.float64)."
+        )
+    if targets.dim() < 2 or len(targets) == 0:
+        raise ValueError(
+            f"targets has shape {tuple(targets.shape)}; it must be (N, n_y) with N of 1 or more: "
+            f"for one output write targets[:, None]."
+        )
+    if targets.is_floating_point() and isinstance(x0, Tensor) and targets.dtype != x0.dtype:
+        raise TypeError(f"targets is {targets.dtype} and x0 {x0.dtype}; convert one of them.")
 
 
 def cost_over(
@@ -87,8 +121,21 @@ def cost_over(
         Shape ``(len(axis_1), len(axis_2), ...)``.
 
     Raises:
-        ValueError: no axis, an axis that is not 1-D, or a chunk under 1.
+        ValueError: no axis, an axis that is not 1-D, a chunk under 1, several initial states or
+            targets with batch axes, which would be paired with the points.
+        TypeError: as `cost`.
     """
+    _check_targets(targets, x0)
+    if x0.dim() != 1:
+        raise ValueError(
+            f"x0 has shape {tuple(x0.shape)}; the cost is over one initial state, (n_x,). Call "
+            f"cost_over for each of several, or make a component of x0 one of the axes."
+        )
+    if targets.dim() != 2:
+        raise ValueError(
+            f"targets has shape {tuple(targets.shape)}; it must be (N, n_y), the same at all "
+            f"points."
+        )
     if not axes or any(axis.dim() != 1 for axis in axes):
         raise ValueError(
             f"axes have shapes {[tuple(axis.shape) for axis in axes]}; give one or more "

@@ -77,6 +77,13 @@ def multiple_shooting(
         )
     if inputs is not None and len(inputs) != n:
         raise ValueError(f"inputs has {len(inputs)} steps and targets has {n}; they must agree.")
+    system.check_inputs(inputs, n)
+    for what, value in (("targets", targets), ("inputs", inputs)):
+        if value is not None and value.dim() != 2:
+            raise ValueError(
+                f"{what} has shape {tuple(value.shape)}; one recorded sequence is cut into "
+                f"windows, so it must be (steps, n)."
+            )
     system = _share_among_windows(system)
     aims = targets.reshape(windows, n // windows, -1)
     feeds = None if inputs is None else inputs.reshape(windows, n // windows, -1)

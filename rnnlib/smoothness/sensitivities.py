@@ -101,11 +101,8 @@ def sensitivities(
         )
     check_steps(steps, burn_in)
     total = burn_in + steps
-    if inputs is not None and len(inputs) < total:
-        raise ValueError(
-            f"inputs has {len(inputs)} steps; burn_in={burn_in} and steps={steps} need {total}."
-        )
-    orbit = [system.initial_state(x0)]
+    system.check_inputs(inputs, total, f"burn_in={burn_in} and steps={steps}")
+    orbit = [system.initial_state(x0, None if inputs is None else inputs[0])]
     for t in range(total):
         orbit.append(system.step(orbit[-1], None if inputs is None else inputs[t]))  # (1a)
     x = torch.stack(orbit)  # x_0, ..., x_total
@@ -162,6 +159,8 @@ def cost_derivatives(
     Raises:
         ValueError: as many targets as outputs are needed.
     """
+    if targets.dim() != 2:
+        raise ValueError(f"targets has shape {tuple(targets.shape)}; it must be (N, n_y).")
     if len(targets) != len(s.y):
         raise ValueError(
             f"targets has {len(targets)} steps and the sensitivities have {len(s.y)}; pass one "

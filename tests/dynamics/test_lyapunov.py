@@ -1,5 +1,6 @@
 """Lyapunov spectra with known answers, and the awkward cases."""
 
+import dataclasses
 import math
 
 import pytest
@@ -78,12 +79,54 @@ def test_the_chaotic_lstm_has_its_known_spectrum_on_the_full_state():
 
 @pytest.mark.parametrize("s", [0.9, 1.0, 1.6])
 def test_the_exponents_sum_to_the_mean_log_determinant(s):
-    """Hypothesis: the sum of the whole spectrum is the mean of log |det J| along the orbit."""
-    system = line()(torch.tensor(s, **F64))
-    spectrum = rnnlib.lyapunov_spectrum(system, X0, 500, burn_in=100)
-    along = rnnlib.simulate(system, X0, 500, burn_in=99)  # the states where each J is taken
-    log_det = torch.linalg.slogdet(rnnlib.jacobian(system, along))[1].mean()
+    """Hypothesis: the sum of the whole spectrum is the mean of log |det J| along the same orbit."""
+    system, visited = line()(torch.tensor(s, **F64)), []
+
+    def watched(x, z, theta):
+        if x.shape == (4,):  # the orbit itself; its copies for the Jacobians have more axes
+            visited.append(x)
+        return system.f(x, z, theta)
+
+    along = dataclasses.replace(system, f=watched)
+    spectrum = rnnlib.lyapunov_spectrum(along, X0, 500, burn_in=100)
+    assert len(visited) == 600  # two routes to one chaotic orbit would part after 60 steps
+    log_det = torch.linalg.slogdet(rnnlib.jacobian(system, torch.stack(visited[100:])))[1].mean()
     torch.testing.assert_close(spectrum.exponents.sum(), log_det, atol=1e-9, rtol=0)
+
+
+def test_a_driven_exponent_uses_each_input_at_its_own_step():
+    """Hypothesis: x' = z x has the mean of log |z| over the steps after the burn-in."""
+    gain = rnnlib.from_step(lambda x, z: z * x, n_x=1, n_z=1)
+    inputs = torch.cat([torch.full((7,), 3.0, **F64), torch.linspace(0.3, 0.9, 20, **F64)])[:, None]
+    found = rnnlib.lyapunov_spectrum(gain, torch.ones(1, **F64), 20, burn_in=7, inputs=inputs)
+    expected = inputs[7:].log().mean().item()
+    assert found.exponents.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_standard_error_of_an_exponent_is_the_spread_between_orbits():
+    """Hypothesis: over 200 orbits its root mean square is their standard deviation, to a fifth."""
+    starts = X0 + 0.01 * torch.randn(200, 4, generator=torch.Generator().manual_seed(0), **F64)
+    found = rnnlib.lyapunov_spectrum(chaotic_lstm(), starts, 1000, burn_in=200, k=1)
+    ratio = found.error.square().mean().sqrt() / found.exponents.std()
+    assert 0.8 < ratio < 1.25
+
+
+def test_an_exponent_is_minus_infinity_only_if_most_steps_lose_it():
+    """Hypothesis: a direction that one step in four flattens keeps a finite exponent, at the
+    resolution on those steps; one that three in four flatten does not."""
+    for flat, infinite in ((1, False), (3, True)):
+        gains = torch.tensor([0.0] * flat + [0.5] * (4 - flat), **F64).repeat(10)[:, None]
+        system = rnnlib.from_step(lambda x, z: torch.cat([x[..., :1], z * x[..., 1:]], -1), 2, 1)
+        found = rnnlib.lyapunov_spectrum(system, torch.ones(2, **F64), 40, inputs=gains).exponents
+        assert found[0].item() == pytest.approx(0, abs=0.1)
+        assert torch.isinf(found[1]).item() == infinite
+
+
+def test_an_exponent_of_minus_25_is_no_rounding():
+    """Hypothesis: the floor under which a direction counts as lost lies at the roundings."""
+    system = rnnlib.linear(torch.diag(torch.tensor([1.0, 1e-11], **F64)))
+    found = rnnlib.lyapunov_spectrum(system, torch.ones(2, **F64), 50, burn_in=10).exponents
+    assert found[1].item() == pytest.approx(math.log(1e-11), abs=1e-6)
 
 
 def test_exponents_below_working_precision_are_minus_infinity():

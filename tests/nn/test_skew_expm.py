@@ -9,7 +9,9 @@ import torch
 from rnnlib.nn.skew_expm import polish, skew_expm, torch_expm
 
 EXACT = {torch.float32: 5e-6, torch.float64: 1e-12}
-ORTHOGONAL = {torch.float32: 1e-6, torch.float64: 1e-14}
+# Sums of 200 products, in an order that depends on the processor: 1.3e-6 on some. Without the
+# polish it is 2e-5 and 2e-13 at n = 200 and a norm of 25.
+ORTHOGONAL = {torch.float32: 2e-6, torch.float64: 1e-14}
 both = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 
@@ -104,6 +106,9 @@ def test_bad_matrices_say_what_to_do():
     for dtype in (torch.bfloat16, torch.int64, torch.complex64):
         with pytest.raises(TypeError, match="convert it to torch.float32"):
             skew_expm(torch.zeros(2, 2, dtype=dtype))
+    for dtype, value in ((torch.float32, 1e4), (torch.float64, 1e300)):
+        with pytest.raises(ValueError, match="skew has the 1-norm .* lost to rounding"):
+            skew_expm(torch.tensor([[0, value], [-value, 0]], dtype=dtype))
     for value in (math.nan, math.inf):
         with pytest.raises(ValueError, match="not finite.*lower its learning rate"):
             skew_expm(torch.tensor([[0, value], [-value, 0]]))

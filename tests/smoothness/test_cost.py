@@ -113,3 +113,48 @@ def test_bad_arguments_name_themselves():
         rnnlib.cost_over(line(), torch.ones(2, **F64), chunk=0, **arguments)
     with pytest.raises(ValueError, match="burn_in is -1"):
         rnnlib.cost(chaotic_lstm(), X0, targets(), burn_in=-1)
+    with pytest.raises(TypeError, match=r"targets is a list; give a tensor of shape \(N, n_y\)"):
+        rnnlib.cost(chaotic_lstm(), X0, [[0.0, 0.0]])
+    with pytest.raises(TypeError, match="targets is torch.float32 and x0 torch.float64"):
+        rnnlib.cost(chaotic_lstm(), X0, targets().float())
+    with pytest.raises(ValueError, match=r"targets has shape \(20,\).*targets\[:, None\]"):
+        rnnlib.cost(chaotic_lstm(), X0, targets()[:, 0])
+    with pytest.raises(ValueError, match=r"targets has shape \(0, 2\)"):
+        rnnlib.cost(chaotic_lstm(), X0, targets()[:0])
+
+
+def test_targets_that_would_be_paired_silently_are_refused():
+    """Hypothesis: four targets for one output, one for three, starts for points: no broadcasting
+    over outputs or points."""
+    one = rnnlib.from_module(torch.nn.RNN(1, 3).double(), torch.nn.Linear(3, 1).double())
+    three = rnnlib.from_module(torch.nn.RNN(1, 3).double())
+    u, x0 = torch.zeros(6, 1, **F64), torch.zeros(3, **F64)
+    for system, width in ((one, 4), (three, 1)):
+        for loss in (rnnlib.squared_error, rnnlib.mean_squared_error):
+            with pytest.raises(ValueError, match=rf"target has shape \({width},\).*must agree"):
+                rnnlib.cost(system, x0, torch.zeros(6, width, **F64), inputs=u, loss=loss)
+    s = torch.ones(5, **F64)
+    with pytest.raises(ValueError, match=r"x0 has shape \(5, 4\); .* one initial state"):
+        rnnlib.cost_over(line(), s, x0=X0.expand(5, 4), targets=targets())
+    with pytest.raises(ValueError, match=r"targets has shape \(20, 5, 2\).*at all points"):
+        rnnlib.cost_over(line(), s, x0=X0, targets=targets()[:, None].expand(20, 5, 2))
+
+
+def test_targets_with_batch_axes_belong_to_the_same_axes_of_the_states():
+    """Hypothesis: three sequences at once cost what each costs alone."""
+    net = rnnlib.from_module(torch.nn.GRU(2, 3).double())
+    u, aims = torch.randn(6, 4, 2, **F64), torch.randn(6, 4, 3, **F64)
+    together = rnnlib.cost(net, torch.zeros(3, **F64), aims, inputs=u)
+    alone = [rnnlib.cost(net, torch.zeros(3, **F64), aims[:, i], inputs=u[:, i]) for i in range(4)]
+    torch.testing.assert_close(together, torch.stack(alone), atol=1e-14, rtol=0)
+
+
+def test_a_step_that_closes_over_trainable_weights_can_be_trained():
+    """Hypothesis: the cost reaches them, and under no_grad keeps nothing."""
+    net = torch.nn.Linear(2, 2, **F64)
+    system = rnnlib.from_step(lambda x: torch.tanh(net(x)), 2)
+    arguments = system, torch.ones(2, **F64), torch.zeros(5, 2, **F64)
+    rnnlib.cost(*arguments).backward()
+    assert net.weight.grad.abs().min() > 0
+    with torch.no_grad():
+        assert not rnnlib.cost(*arguments).requires_grad

@@ -126,6 +126,10 @@ def test_bad_input_is_named():
             lambda: multiple_shooting(network(), X0[None], targets, inputs=targets[:5]),
             "inputs has 5 steps",
         ),
+        (
+            lambda: multiple_shooting(system, X0[None], targets[:, None]),
+            r"targets has shape \(10, 1, 2\); one recorded sequence",
+        ),
         (lambda: fit(system, X0[None], targets, iterations=0), "iterations=0"),
         (lambda: fit(system, X0[None], targets, penalty=0.0), "penalty=0"),
     ):

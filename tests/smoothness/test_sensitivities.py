@@ -122,7 +122,14 @@ def test_bad_input_is_named():
         (lambda: sensitivities(system, x0, 3, order=3), "order is 3"),
         (lambda: sensitivities(bare, x0, 3), "with_x0=True"),
         (lambda: sensitivities(system, x0, 0), "steps is 0"),
-        (lambda: sensitivities(system, x0, 3, inputs=torch.ones(2, 1)), "inputs has 2 steps"),
+        (lambda: sensitivities(system, x0, 3, inputs=torch.ones(3, 1)), "takes no input"),
+        (
+            lambda: sensitivities(
+                network(torch.nn.RNN), torch.zeros(3, dtype=DOUBLE), 3, inputs=torch.ones(2, 2)
+            ),
+            "inputs has 2 steps",
+        ),
+        (lambda: cost_derivatives(s, torch.zeros(3, 2, 1)), r"targets has shape \(3, 2, 1\)"),
         (lambda: cost_derivatives(s, torch.zeros(4, 1)), "targets has 4 steps"),
         (lambda: unflatten_theta(system, torch.zeros(2)), "vector has 2 components"),
     ):

@@ -78,6 +78,37 @@ def test_a_system_is_a_snapshot():
     assert torch.equal(system.step(x, z), before)
 
 
+def test_a_batch_of_a_cells_states_stays_a_batch():
+    """Hypothesis: cell=True flattens (h, c) of a cell; tuples and lists are the same."""
+    cell, z = nn.LSTMCell(2, 3).double(), torch.randn(4, 2, dtype=torch.float64)
+    state = cell(z)
+    flat = rnnlib.flatten_state(state, cell=True)
+    assert flat.shape == (4, 6)
+    assert torch.equal(flat, rnnlib.flatten_state(list(state), cell=True))
+    torch.testing.assert_close(flat, rnnlib.from_module(cell).step(torch.zeros(4, 6).double(), z))
+
+
+def test_a_parametrized_layer_steps_as_torch_does():
+    """Hypothesis: the orthogonal layer as torch builds it, weight norm and pruning."""
+    torch.manual_seed(0)
+    changes = (
+        nn.utils.parametrizations.orthogonal,
+        nn.utils.parametrizations.weight_norm,
+        lambda module, name: nn.utils.prune.l1_unstructured(module, name, 0.5),
+    )
+    for change in changes:
+        for kind, name in ((nn.RNN, "weight_hh_l0"), (nn.GRUCell, "weight_hh")):
+            module = kind(3, 5).double()
+            if change is changes[0] and kind is nn.GRUCell:
+                continue  # not square
+            change(module, name)
+            system = rnnlib.from_module(module)
+            x, z = torch.randn(1, 5, dtype=torch.float64), torch.randn(1, 3, dtype=torch.float64)
+            with torch.no_grad():
+                expected = module(z, x) if kind is nn.GRUCell else module(z[None], x[None])[0][0]
+            torch.testing.assert_close(system.step(x, z), expected, atol=1e-14, rtol=0)
+
+
 def test_what_cannot_be_adapted_says_why():
     """Hypothesis: each unsupported module and malformed weight is a clear error."""
     with pytest.raises(TypeError, match="Linear; from_module knows"):
@@ -99,5 +130,11 @@ def test_what_cannot_be_adapted_says_why():
         rnnlib.lstm({"bias_hh_l0": torch.zeros(8)})
     with pytest.raises(ValueError, match=r"bias_hh_l0.*must be \(8,\)"):
         rnnlib.lstm({"weight_hh_l0": torch.zeros(8, 2), "bias_hh_l0": torch.zeros(4)})
+    with pytest.raises(TypeError, match="state holds str; give h, or the pair"):
+        rnnlib.flatten_state("h")
+    with pytest.raises(ValueError, match=r"different shapes, \[\(1, 3\), \(1, 4\)\]"):
+        rnnlib.flatten_state((torch.zeros(1, 3), torch.zeros(1, 4)))
+    with pytest.raises(ValueError, match=r"state has shape \(3,\).*cell=True"):
+        rnnlib.flatten_state(torch.zeros(3))
     with pytest.raises(ValueError, match="has 7 components"):
         rnnlib.unflatten_state(torch.zeros(7), 1, 3)

@@ -90,6 +90,53 @@ def test_the_closed_loop_feeds_each_output_back():
     assert loop.n_z == 0 and loop.n_x == 7
 
 
+def taught():
+    """A GRU that sees its last output and an external input, z = (y_{t-1}, u_t), by hand."""
+    torch.manual_seed(0)
+    gru, readout = torch.nn.GRU(3, 5).double(), torch.nn.Linear(5, 2).double()
+    h0, y0, u = torch.randn(1, 5), torch.randn(2), torch.randn(12, 1)
+    return gru, readout, h0.double(), y0.double(), u.double()
+
+
+def test_a_closed_loop_with_an_external_input_is_the_loop_written_out():
+    """Hypothesis: z = (y_{t-1}, u_t) (section 2), step by step, and held inputs are held."""
+    gru, readout, h, y, u = taught()
+    loop = rnnlib.closed_loop(rnnlib.from_module(gru, readout), lambda y: y, n_y=2, n_u=1)
+    assert loop.n_z == 1 and loop.n_x == 7
+    start, expected = torch.cat([h[0], y]), []
+    with torch.no_grad():
+        for t in range(12):
+            _, h = gru(torch.cat([y, u[t]])[None], h)
+            y = readout(h[0])
+            expected.append(y)
+    found = rnnlib.simulate(loop, start, 12, inputs=u, observe="output")
+    torch.testing.assert_close(found, torch.stack(expected), atol=1e-13, rtol=0)
+    held = rnnlib.simulate(loop.hold(u[0]), start, 12)
+    same = rnnlib.simulate(loop, start, 12, inputs=u[:1].expand(12, 1))
+    torch.testing.assert_close(held, same, atol=1e-13, rtol=0)
+    many = rnnlib.simulate(loop.hold(u[:, :1]), start, 3)
+    torch.testing.assert_close(many[:, 0], held[:3], atol=1e-13, rtol=0)
+
+
+def test_a_teacher_forced_run_is_the_open_system_fed_its_targets():
+    """Hypothesis: with each output replaced by its target, the loop is the open system driven by
+    (target_{t-1}, u_t)."""
+    gru, readout, h, y0, u = taught()
+    open_system = rnnlib.from_module(gru, readout)
+    loop = rnnlib.closed_loop(open_system, lambda y: y, n_y=2, n_u=1)
+    targets = torch.randn(12, 2, dtype=torch.float64)
+    before = torch.cat([y0[None], targets[:-1]])
+    driven = rnnlib.simulate(open_system, h[0], 12, inputs=torch.cat([before, u], dim=-1))
+    x = h[0]
+    for t in range(12):
+        extended = loop.step(torch.cat([x, before[t]]), u[t])
+        x = extended[:5]
+        torch.testing.assert_close(x, driven[t], atol=1e-13, rtol=0)
+        torch.testing.assert_close(
+            extended[5:], open_system.read(driven[t], torch.cat([before[t], u[t]]))
+        )
+
+
 def test_a_held_input_can_be_swept_like_a_parameter():
     """Hypothesis: a batch of held inputs is a batch of autonomous systems."""
     module = torch.nn.RNN(1, 3).double()
@@ -97,6 +144,21 @@ def test_a_held_input_can_be_swept_like_a_parameter():
     out = rnnlib.simulate(held, torch.zeros(3, dtype=torch.float64), 4)
     expected, _ = module(held.z.expand(4, 5, 1))
     torch.testing.assert_close(out, expected.detach(), atol=1e-14, rtol=0)
+
+
+def test_a_system_says_what_it_is():
+    net = rnnlib.from_module(torch.nn.RNN(2, 3), torch.nn.Linear(3, 1))
+    assert repr(net).startswith("<RNN: n_x=3, n_z=2; parameters weight_ih_l0 (3, 2), ")
+    assert "held at z of shape (2,)" in repr(net.hold(torch.zeros(2)))
+    assert "no parameters of its own" in repr(rnnlib.from_step(lambda x: x, 1))
+
+
+def test_moving_a_system_leaves_whole_numbers_whole():
+    """Hypothesis: a dtype converts floating-point tensors alone, as torch.nn.Module.to does."""
+    counted = torch.nn.BatchNorm1d(2)
+    system = rnnlib.from_step(counted, 2).to(torch.float64)
+    kinds = {name: value.dtype for name, value in system.theta.items()}
+    assert kinds["weight"] == torch.float64 and kinds["num_batches_tracked"] == torch.int64
 
 
 def test_what_cannot_be_a_system_says_why():
@@ -118,6 +180,36 @@ def test_what_cannot_be_a_system_says_why():
         rnnlib.closed_loop(system, torch.tanh, 2)
     with pytest.raises(ValueError, match=r"takes inputs of shape \(\*batch, 2\)"):
         rnnlib.from_module(torch.nn.RNN(2, 3)).hold(torch.zeros(3))
+    net = rnnlib.from_module(torch.nn.RNN(2, 3).double())
+    with pytest.raises(TypeError, match="z is torch.float32 and theta.*system.to"):
+        net.hold(torch.zeros(2))
+    with pytest.raises(TypeError, match=r"z is a list; give a tensor, for example torch.as_tensor"):
+        net.hold([0.0, 0.0])
+    with pytest.raises(ValueError, match="z has shape .2,., but chaotic LSTM takes no input"):
+        system.hold(torch.zeros(2, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"z has shape \(2,\).*takes no input \(n_z=0\)"):
+        system.step(X0, torch.zeros(2, dtype=torch.float64))
+    with pytest.raises(TypeError, match="x0 is a ndarray; give a tensor"):
+        system.initial_state(X0.numpy())
+    for dtype in (torch.int64, torch.complex128):
+        with pytest.raises(TypeError, match=f"x0 is {dtype}; .* real floating-point"):
+            system.initial_state(X0.to(dtype))
+    with pytest.raises(ValueError, match="x0 is on meta and theta.* on cpu.*system.to"):
+        system.initial_state(X0.to("meta"))
+    inputs = torch.zeros(5, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"inputs has shape \(5, 3\).*\(steps, \*batch, 2\)"):
+        net.check_inputs(torch.zeros(5, 3, dtype=torch.float64), 5)
+    with pytest.raises(ValueError, match=r"inputs has shape \(2,\)"):
+        net.check_inputs(inputs[0], 1)
+    with pytest.raises(TypeError, match="inputs is torch.float32 and theta"):
+        net.check_inputs(inputs.float(), 5)
+    with pytest.raises(TypeError, match="inputs is a list"):
+        net.check_inputs([0.0], 1)
+    with pytest.raises(ValueError, match="n_u is 2; of the 2 inputs of RNN at least one"):
+        rnnlib.closed_loop(net, lambda y: y[..., :0], 3, 2)
+    with pytest.raises(ValueError, match="n_y is 2; the output of RNN has 3"):
+        loop = rnnlib.closed_loop(net, lambda y: y, 2)
+        loop.step(torch.zeros(5, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"system.hold\(z\)"):
         rnnlib.from_module(torch.nn.RNN(2, 3)).step(torch.zeros(3))
     with pytest.raises(ValueError, match=r"needs \(\*batch, n, n\)"):
