@@ -39,7 +39,7 @@ def test_runs_are_counted_and_unfinished_ones_kept_apart(tmp_path, claims):
 
 def test_a_figure_names_the_runs_that_it_is_drawn_from(folder):
     html = stored.sources([folder]).data
-    commit = store.commit()["commit"]
+    commit = provenance.commit()["commit"]
     assert "GRU, length 50, learning rate 0.01, seed 3" in html
     assert (commit or "unknown")[:7] in html and "unfinished" not in html
 
