@@ -177,7 +177,7 @@ def _verify(file: IO[bytes]) -> None:
     if signature is None:
         # Of an older version. A zip without a comment ends with its directory's end, 22 bytes; so
         # a file whose digest was damaged does not pass for one that has none.
-        file.seek(-22, os.SEEK_END)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 22))
         end = file.read()
         if not (end.startswith(b"PK\5\6") and end.endswith(b"\0\0")):
             raise ValueError("it does not end as it should")

@@ -3,7 +3,7 @@ import pytest
 
 from rnnbook import stored
 from rnnlib.files import FileError
-from rnnlib.runs import configure, runner, scoreboard, store
+from rnnlib.runs import configure, provenance, runner, scoreboard
 
 SIZES = dict(n_train=4, n_valid=4, batch_size=4, epochs=2, record_burn_in=1, record_steps=4)
 
