@@ -13,6 +13,7 @@ from rnnlib.files import (
     leftovers,
     load_arrays,
     load_checkpoint,
+    read_json,
     save_checkpoint,
     write_json,
 )
@@ -150,6 +151,7 @@ class Job:
             callback.forget(after=run.epoch if run.epoch else -1)  # these are recorded again
         if run.epoch:
             self._mend_samples()
+        self.notes = self._notes()
         part = provenance(self.device, run.epoch, task_data(run.task))
         self.parts = [*state.values["parts"], part | arithmetic(run.task, self.device)]
         write_json(folder / "config.json", self.config.to_dict())
@@ -202,7 +204,14 @@ class Job:
         }
 
     def _provenance(self) -> dict:
-        return {"parts": self.parts, "seconds": self.run.seconds}
+        return {"parts": self.parts, "seconds": self.run.seconds, **self.notes}
+
+    def _notes(self) -> dict:
+        """Return what else ``provenance.json`` says of a run that goes on."""
+        if not self.run.epoch or not (self.folder / "provenance.json").exists():
+            return {}
+        known = read_json(self.folder / "provenance.json")
+        return {key: value for key, value in known.items() if key not in ("parts", "seconds")}
 
     def _write_provenance(self) -> None:
         write_json(self.folder / "provenance.json", self._provenance())

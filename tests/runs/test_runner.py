@@ -18,7 +18,7 @@ from small_runs import HOME, run, tiny
 
 from rnnlib.__main__ import main
 from rnnlib.files import FileError, load_checkpoint, save_checkpoint, write, write_text
-from rnnlib.runs import runner, store
+from rnnlib.runs import job, runner, store
 from rnnlib.runs.experiments import configure
 from rnnlib.training import read_samples
 
@@ -168,7 +168,7 @@ def test_seconds_of_a_run_on_its_way_are_kept_up_to_date(tmp_path, monkeypatch):
                 told.append(json.loads((folder / "provenance.json").read_text())["seconds"])
 
     told = []
-    monkeypatch.setattr(runner, "save_checkpoint", look)
+    monkeypatch.setattr(job, "save_checkpoint", look)
     run(config, tmp_path)
     assert told == [seen[1]] and 0 < seen[1] < seen[2]
 
