@@ -10,7 +10,6 @@ except ImportError as error:
     ) from error
 
 from rnnlib.runs import runner, scoreboard, store
-from rnnlib.runs.audit import FAULTS, Finding, verify
 from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, configure
 from rnnlib.runs.language_dynamics import analyse_language, reading_sizes
 from rnnlib.runs.parameters import check_notebook
@@ -32,8 +31,6 @@ __all__ = [
     "CLAIMS",
     "Claim",
     "EXPERIMENTS",
-    "FAULTS",
-    "Finding",
     "PRESETS",
     "RESTS",
     "SINE",
@@ -56,5 +53,4 @@ __all__ = [
     "scores",
     "snapshots",
     "store",
-    "verify",
 ]
