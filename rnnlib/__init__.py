@@ -21,7 +21,7 @@ from rnnlib.dynamics import (
     steady_state,
     trajectory,
 )
-from rnnlib.memory import certify, lipschitz_lower_bound
+from rnnlib.memory import certify, certify_near, lipschitz_lower_bound
 from rnnlib.nn import OrthogonalRNN, orthogonality_error, project_certified_, project_published_
 from rnnlib.smoothness import cost, cost_over, mean_squared_error, sensitivities, squared_error
 from rnnlib.systems import (
@@ -53,6 +53,7 @@ __all__ = [
     "System",
     "basins",
     "certify",
+    "certify_near",
     "closed_loop",
     "cost",
     "cost_over",

@@ -1,7 +1,6 @@
 """Figures of the chapter on sequence classification."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -214,7 +213,7 @@ def tubes(samples: Mapping[str, Samples], pairs=(("p", "pp"), ("b", "pp")), step
         fig = plt.figure(figsize=(WIDTH, 2.9 * len(samples)))
         for row, (name, sample) in enumerate(samples.items()):
             for column, (letter, output) in enumerate(pairs):
-                ax: Any = fig.add_subplot(  # mpl_toolkits has no types
+                ax = fig.add_subplot(
                     len(samples), 2, 2 * row + column + 1, projection="3d", computed_zorder=False
                 )
                 i, j = SYMBOLS.index(letter), CLASSES.index(output)

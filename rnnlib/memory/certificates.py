@@ -1,42 +1,48 @@
-"""Upper bounds on the stretch of one step, with a proof: contraction certificates.
+"""Upper bounds on the stretch of one step or several, with a proof: contraction certificates.
 
-Every proof here is a comparison. If a nonnegative matrix ``M`` bounds differences componentwise,
-``|f(x) - f(w)| <= M |x - w|`` for all states ``x, w`` of a region and all admitted inputs, then
-for *any* positive weights ``v``::
+All proofs enclose what the step's derivative can be over a region that the step maps into itself
+(`rnnlib.memory.step_enclosure`), and bound how much such derivatives stretch in a norm made for
+them: a weighted max norm (`rnnlib.memory.comparison`), the norms of published conditions, or an
+ellipsoidal one (`rnnlib.memory.quadratic_bound`). Around a fixed point that was found, see
+`rnnlib.memory.local_certificates`.
 
-    max_i |f(x) - f(w)|_i / v_i  <=  L max_i |x - w|_i / v_i,    L = max_i (M v)_i / v_i,
-
-so ``f`` has the constant ``L`` in the weighted max norm (Collatz-Wielandt). The best ``v`` brings
-``L`` down to the spectral radius of ``M``. Norms of the blocks h and c in place of components
-give the published conditions, which are 2 x 2 comparisons.
-
-An LSTM's difference is split as ``f c - f' c' = f (c - c') + (f - f') c'`` and
-``i g - i' g' = i (g - g') + (i - i') g'``, with sigmoid' <= 1/4 and tanh' <= 1. It needs bounds on
-the gates and on ``|c|``: a region that the step maps into itself for every admitted input.
-
-Rounding: this is float64 arithmetic, not interval arithmetic. Past the preactivations everything
-is a sum or product of nonnegative numbers, so nothing cancels and the relative rounding error is a
-few thousand units in the last place for the largest networks. Each constant is raised by the
-relative amount ``MARGIN``, which is wider than that, in place of directed rounding.
+Rounding: intervals are rounded outwards, matrices are not; they are sums and products whose
+relative rounding error is a few thousand units in the last place for the largest networks. Each
+constant is raised by the relative amount ``MARGIN``, which is wider than that. The proof is about
+the step with these weights in exact arithmetic, whatever precision the network runs in.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from rnnlib.memory.contraction import Norm
-from rnnlib.systems import from_module
+from rnnlib.memory.comparison import (
+    collatz_wielandt,
+    comparison_matrix,
+    product,
+    signed_enclosure,
+)
+from rnnlib.memory.contraction import lipschitz_lower_bound
+from rnnlib.memory.interrupts import kept_on_interrupt
+from rnnlib.memory.intervals import INF, MARGIN, Interval, point, sigmoid, tanh
+from rnnlib.memory.norms import Norm, QuadraticNorm
+from rnnlib.memory.published_conditions import elman_norm, lstm_by_norms
+from rnnlib.memory.quadratic_bound import Transported, quadratic_bound
+from rnnlib.memory.quadratic_norms import SHARES, contracting_norms, spectral_radius
+from rnnlib.memory.step_enclosure import GATES, Box, Network, enclose_step, read_network
+from rnnlib.nn import orthogonal_rnn_step
+from rnnlib.systems import System, from_module
 
-MARGIN = 1e-11
-INF = float("inf")
 METHODS = {  # by the rows of weight_hh per unit
-    1: ("componentwise", "spectral", "row-sum"),
-    3: ("componentwise",),
-    4: ("componentwise", "miller-hardt", "delta-iss"),
+    1: ("componentwise", "quadratic", "spectral", "row-sum"),
+    3: ("componentwise", "quadratic"),
+    4: ("componentwise", "quadratic", "miller-hardt", "delta-iss"),
 }
+STACKED = ("componentwise", "quadratic")
+Inputs = Tensor | tuple[Tensor | float, Tensor | float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +55,38 @@ class Certificate:
         steps: of how many steps of the network ``F`` consists.
         region: the ends ``(low, high)`` of the box of states, each ``(n_x,)``, infinite for all
             states. One step maps it into itself, so it is invariant for every admitted input.
-        input_bound: inputs with ``max |z_i|`` up to this are admitted; infinite for all inputs.
+        inputs: the ends of the box of admitted inputs, each ``(n_z,)``, infinite for all inputs;
+            equal for a held one.
         certified: whether ``constant`` is proved; where it is not, it is infinite.
         method: which proof.
+        found: a stretch that the map attains in this norm, by search; None without a search. It is
+            a lower bound: what is found is never more than what is proved.
     """
 
     constant: float
-    norm: Norm
+    norm: Norm | QuadraticNorm
     steps: int
     region: tuple[Tensor, Tensor]
-    input_bound: float
+    inputs: tuple[Tensor, Tensor]
     certified: bool
     method: str
+    found: float | None = None
 
     @property
     def contractive(self) -> bool:
         """Whether this proves definition 1 for the region."""
         return self.certified and self.constant < 1
+
+    @property
+    def diameter(self) -> float:
+        """The largest distance of two states of the region, in this norm."""
+        low, high = self.region
+        if isinstance(self.norm, Norm):
+            return float(self.norm(high - low))
+        if not torch.isfinite(high - low).all():
+            return INF
+        # A corner is the sum of its components: |T d|_2 <= | |T| |d| |_2.
+        return float((self.norm.matrix.abs() @ (high - low)).norm())
 
     def euclidean(self, steps: int) -> "Certificate":
         """Return what follows for ``steps`` steps in the Euclidean norm.
@@ -78,73 +99,101 @@ class Certificate:
         """
         if steps < 1 or steps % self.steps:
             raise ValueError(f"steps is {steps}; give a positive multiple of {self.steps}.")
-        constant = self.norm.distortion * self.constant ** (steps // self.steps)
+        constant = self.norm.distortion * _power(self.constant, steps // self.steps)
         norm = Norm(torch.ones_like(self.norm.weights))
-        return replace(self, constant=constant * (1 + MARGIN), norm=norm, steps=steps)
+        return replace(self, constant=constant * (1 + MARGIN), norm=norm, steps=steps, found=None)
 
     def __str__(self) -> str:
         claim = "contraction" if self.contractive else "no contraction proved"
-        return f"{self.method}: {claim}, constant {self.constant:.4g} over {self.steps} step(s)"
+        text = f"{self.method}: {claim}, constant {self.constant:.4g} over {self.steps} step(s)"
+        return text if self.found is None else f"{text}; found by search: {self.found:.4g}"
 
 
 def certify(
-    cell: nn.Module | Mapping[str, Tensor],
+    cell: nn.Module | System | Mapping[str, Tensor],
     input_bound: float = 1.0,
     method: str = "best",
     cell_bound: float = 0.0,
+    *,
+    inputs: Inputs | None = None,
+    steps: int = 1,
+    after: int = 0,
+    box: tuple[Tensor | float, Tensor | float] | None = None,
+    progress: bool = False,
 ) -> Certificate:
-    """Prove a Lipschitz constant for one step of a recurrent network.
+    """Prove a Lipschitz constant for one step or several of a recurrent network.
+
+    A network that stretches in places may still forget: under one input that is held, over several
+    steps, or on the smaller region in which every orbit is after some steps. Ask for each with the
+    arguments ``inputs``, ``steps`` and ``after``; where all fail, `certify_near` proves what holds
+    around one fixed point.
 
     Args:
-        cell: a `torch.nn.RNN`, `GRU` or `LSTM` (or one of their cells), or its weights by name,
-            such as the ``theta`` of a system made from one.
-        input_bound: the largest ``|z_i|`` that the network will see. Elman networks need none.
-        method: "componentwise" (all cells, any number of layers); for one LSTM layer also
-            "miller-hardt" (the max norm) and "delta-iss" (Euclidean norms of h and c apart); for
-            one Elman layer "spectral" and "row-sum". "best" takes the smallest constant.
+        cell: a `torch.nn.RNN`, `GRU` or `LSTM` (or one of their cells, or an `OrthogonalRNN`), a
+            system made from one, or its weights by name. Of any other system nothing is proved,
+            for want of a rule for its derivative: the certificate says so.
+        input_bound: the largest ``|z_i|`` that the network will see, where ``inputs`` is not given
+            and the system holds none.
+        method: "componentwise" or "quadratic" (all cells, any number of layers); for one LSTM layer
+            also "miller-hardt" (the max norm) and "delta-iss" (Euclidean norms of h and c apart);
+            for one Elman layer "spectral" and "row-sum". "best" takes the smallest constant.
         cell_bound: a bound on ``|c|`` to be covered, if larger than the region's own.
+        inputs: one input to be held, shape ``(n_z,)``, or the ends ``(low, high)`` of a box of
+            them. By default what the system holds, else the inputs up to ``input_bound``.
+        steps: of how many steps the constant is to be.
+        after: the region is made of the states reached from the usual one after so many steps.
+        box: where to search for a stretch that is attained, reported as ``found``: the ends of a
+            box of states. The search keeps to the certificate's region, and is for one step.
+        progress: whether to show a progress bar. An interrupt (Ctrl-C) keeps the proofs done.
 
     Returns:
-        The certificate. Its region is all states for an Elman network, ``|h| <= 1`` for a GRU, and
-        ``|h| <= 1`` with a bound on ``|c|`` for an LSTM, whose ``|h|`` is below 1 after one step
-        whatever the start, while a ``|c|`` outside decays to the bound at the forget gate's rate.
+        The certificate. Its region is ``|h| <= 1`` for a GRU and a tanh network, ``|h| <= 1`` with
+        a bound on ``|c|`` for an LSTM, whose ``|h|`` is below 1 after one step whatever the start,
+        while a ``|c|`` outside decays to the bound at the forget gate's rate. It is all states
+        for a relu network and for proofs that need no region.
 
     Raises:
-        TypeError: another kind of module.
-        ValueError: a method that the cell does not have, a negative bound, weights not finite.
+        TypeError: another kind of module; weights that are no real floating-point numbers.
+        ValueError: a method that the cell does not have, a bound or number of steps out of range,
+            inputs of a wrong shape, weights with batch axes or not finite.
 
     Reference:
         Miller and Hardt, "Stable recurrent models", ICLR 2019 (proposition 2); Terzi, Bonassi,
         Farina, Scattolini, "Learning model predictive control with long short-term memory
         networks", International Journal of Robust and Nonlinear Control 31 (2021).
     """
+    _check(input_bound, cell_bound, steps, after)
     if isinstance(cell, nn.Module):
-        cell = from_module(cell).theta
-    if not (0 <= input_bound < INF and 0 <= cell_bound < INF):
-        raise ValueError(
-            f"input_bound is {input_bound} and cell_bound is {cell_bound}; both must be finite "
-            f"and at least 0."
-        )
-    if "weight_hh_l0" not in cell:
-        raise ValueError(f"cell has {sorted(cell)}; it needs weights named as torch.nn names them.")
-    layers = [_layer(cell, i) for i in range(sum(k.startswith("weight_hh_l") for k in cell))]
-    kind = layers[0].recurrent.shape[0] // layers[0].recurrent.shape[1]
-    if kind not in METHODS:
-        raise ValueError(
-            f"weight_hh_l0 has shape {tuple(layers[0].recurrent.shape)}; an Elman network's is "
-            f"(n, n), a GRU's (3 n, n), an LSTM's (4 n, n)."
-        )
-    methods = METHODS[kind] if len(layers) == 1 else METHODS[kind][:1]
+        cell = from_module(cell)
+    if isinstance(cell, System) and cell.f is orthogonal_rnn_step:
+        best = certify_orthogonal(cell.theta["recurrent"], cell.theta["bias"])
+        any_input = torch.full((cell.n_z,), INF, dtype=torch.float64, device=best.region[0].device)
+        constant = _power(best.constant, steps)
+        best = replace(best, constant=constant, steps=steps, inputs=(-any_input, any_input))
+        return _with_search(best, cell, box, input_bound)
+    network = read_network(cell)
+    if network is None:
+        return _with_search(_nothing_proved(cell, steps), cell, box, input_bound)
+
+    rows = GATES[network.kind]
+    methods = METHODS[rows] if len(network.layers) == 1 else STACKED
     if method != "best" and method not in methods:
         raise ValueError(
-            f"method is {method!r}; a cell of this kind with {len(layers)} layer(s) has "
+            f"method is {method!r}; a cell of this kind with {len(network.layers)} layer(s) has "
             f"{', '.join(methods)} and best."
         )
-    found = [
-        _prove(name, kind, layers, input_bound, cell_bound)
-        for name in (methods if method == "best" else (method,))
-    ]
-    return min(found, key=lambda certificate: certificate.constant)
+    held = cell.z if isinstance(cell, System) else None
+    admitted = admitted_inputs(network.n_z, held if inputs is None else inputs, input_bound)
+    names = methods if method == "best" else (method,)
+    found: list[Certificate] = []
+    with kept_on_interrupt("the best of the proofs done so far"):
+        for name in tqdm(names, desc="certify", disable=not progress, unit="proof"):
+            found.append(_prove(name, network, admitted, cell_bound, steps, after))
+    if not found:
+        raise KeyboardInterrupt
+    best = min(found, key=lambda certificate: certificate.constant)
+    device = next(iter(cell.theta.values() if isinstance(cell, System) else cell.values())).device
+    return _with_search(_moved(best, device), cell, box, input_bound)
 
 
 def certify_orthogonal(matrix: Tensor, bias: Tensor) -> Certificate:
@@ -158,204 +207,218 @@ def certify_orthogonal(matrix: Tensor, bias: Tensor) -> Certificate:
         bias: modrelu's ``b``, shape ``(n,)``.
 
     Returns:
-        A certificate for all states and inputs; infinite and not certified if some ``b > 0``.
+        A certificate for all states and inputs; infinite and not certified if some ``b > 0``. Its
+        ``inputs`` are empty.
     """
     matrix, bias = matrix.detach().double(), bias.detach().double()
-    constant = float(torch.linalg.matrix_norm(matrix, ord=2)) * (1 + MARGIN)
-    continuous = bool((bias <= 0).all())
+    norm, everything = Norm(torch.ones_like(bias)), torch.full_like(bias, INF)
+    constant = float(norm.induced(matrix)) * (1 + MARGIN)
+    certified = bool((bias <= 0).all()) and constant < INF
     return Certificate(
-        constant=constant if continuous else INF,
-        norm=Norm(torch.ones_like(bias)),
+        constant=constant if certified else INF,
+        norm=norm,
         steps=1,
-        region=(torch.full_like(bias, -INF), torch.full_like(bias, INF)),
-        input_bound=INF,
-        certified=continuous,
+        region=(-everything, everything),
+        inputs=(-everything[:0], everything[:0]),
+        certified=certified,
         method="orthogonal",
     )
 
 
-class _Layer(NamedTuple):
-    """One layer in float64: ``(gates n, n)``, ``(gates n, n_z)`` and two biases ``(gates n,)``."""
-
-    recurrent: Tensor
-    of_input: Tensor
-    input_bias: Tensor
-    state_bias: Tensor
-
-
-def _layer(theta: Mapping[str, Tensor], k: int) -> _Layer:
-    weight = theta[f"weight_hh_l{k}"]
-    rows = weight.shape[0]
-    absent = {f"weight_ih_l{k}": (rows, 0), f"bias_ih_l{k}": (rows,), f"bias_hh_l{k}": (rows,)}
-    tensors = [weight, *(theta.get(name, torch.zeros(size)) for name, size in absent.items())]
-    layer = _Layer(*(w.detach().to("cpu", torch.float64) for w in tensors))
-    if [w.dim() for w in layer] != [2, 2, 1, 1]:
-        raise ValueError(f"layer {k} has weights with batch axes; certify one network at a time.")
-    if not all(torch.isfinite(w).all() for w in layer):
-        raise ValueError(
-            f"layer {k} has weights that are not finite; look at where they come from."
-        )
-    return layer
-
-
-def _prove(name: str, kind: int, layers: list[_Layer], z: float, cell_bound: float) -> Certificate:
-    units = layers[0].recurrent.shape[1]
-    n_x = units * len(layers) * (2 if kind == 4 else 1)
-    one = torch.ones(n_x, dtype=torch.float64)
-    bound = one if kind == 3 else INF * one
-    if name in ("spectral", "row-sum"):
-        norm = Norm(one, 2 if name == "spectral" else INF)
-        constant = float(norm.induced(layers[0].recurrent)) * (1 + MARGIN)
-    elif name == "componentwise":
-        compare = {1: _compare_elman, 3: _compare_gru, 4: _compare_lstm}[kind]
-        matrices, cells = compare(layers, z, cell_bound)
-        if kind == 4:
-            bound = torch.cat([torch.ones_like(cells), cells])
-        constant, weights = collatz_wielandt(*matrices)
-        norm = Norm(weights, INF)
-    else:
-        published = name == "miller-hardt"
-        matrix, c = _two_by_two(layers[0], z, cell_bound, published)
-        bound = torch.cat([one[:units], c * one[units:]])
-        if published:
-            constant, weights = float(matrix.sum(1).max()) * (1 + MARGIN), one[:2]
-        else:
-            constant, weights = collatz_wielandt(matrix)
-        norm = Norm(weights.repeat_interleave(units), INF if published else 2, blocks=2)
-    return Certificate(constant, norm, 1, (-bound, bound), INF if kind == 1 else z, True, name)
-
-
-def collatz_wielandt(*matrices: Tensor) -> tuple[float, Tensor]:
-    """Return ``max_i (M v)_i / v_i`` over some nonnegative matrices, and a good ``v``.
-
-    With ``r`` just above the spectral radius, ``v = (r I - M)^{-1} 1`` is positive and
-    ``M v = r v - 1 < r v``. That works for reducible matrices too (stacked layers), whose
-    eigenvector can have zeros. The constant is computed from ``v`` afterwards, so it is a bound
-    whatever rounding did to ``v``.
+def start_box(network: Network, inputs: Interval, cell_bound: float) -> Interval:
+    """Return a box of states that one step maps into itself, and that orbits do not miss.
 
     Args:
-        matrices: each of shape ``(n, n)``; ``v`` is made for the first of them.
-
-    Returns:
-        The constant, raised by ``MARGIN``, and ``v`` of shape ``(n,)``, its largest entry 1.
+        network: the network.
+        inputs: shape ``(n_z,)``.
+        cell_bound: a bound on ``|c|`` to be covered.
     """
-    matrix = matrices[0]
-    one = torch.ones_like(matrix[0])
-    radius = float(torch.linalg.eigvals(matrix).abs().max())
-    r = radius + max(0.01 * abs(1 - radius), 1e-6)
-    weights = -one
-    while not (torch.isfinite(weights) & (weights > 0)).all():
-        weights = torch.linalg.solve(r * torch.diag(one) - matrix, one)
-        weights = weights / weights.abs().max()
-        r *= 1.1
-    constant = max(float((m @ weights / weights).max()) for m in matrices)
-    return constant * (1 + MARGIN), weights
+    units = torch.ones(network.units, dtype=torch.float64, device="cpu")
+    count = len(network.layers)
+    if network.kind == "elman" and network.activation is not torch.tanh:
+        bound = torch.cat([units * INF] * count)
+        return Interval(-bound, bound)
+    bounds, z = [units] * count, inputs
+    if network.kind == "lstm":
+        for layer, (gates, _, _), (at, _) in zip(
+            network.layers, network.on_state, network.parts, strict=True
+        ):
+            h = Interval(-units, units)
+            shares = [Box(h).image(gate[:, at]) for gate in gates]
+            a_i, a_f, a_g = (
+                share + of_input
+                for share, of_input in zip(shares[:3], _of_input(layer, z), strict=True)
+            )
+            rest = sigmoid(Interval(-a_f.high, -a_f.low)).low  # 1 - f, without cancellation
+            c = sigmoid(a_i).high * tanh(a_g).largest / rest  # |c'| <= f |c| + i |g| stays below it
+            bounds.append((c * (1 + MARGIN)).nan_to_num(INF).clamp(min=cell_bound))
+            z = h
+    bound = torch.cat(bounds)
+    return Interval(-bound, bound)
 
 
-def _gates(layer: _Layer, z: float) -> tuple[Tensor, Tensor]:
-    """Return the preactivations' centre and radius for ``|h| <= 1`` and ``|z_i| <= z``."""
-    radius = z * layer.of_input.abs().sum(1) + layer.recurrent.abs().sum(1)
-    return layer.input_bias + layer.state_bias, radius
+def _of_input(layer, z: Interval) -> tuple[Interval, ...]:
+    total = Box(z).image(layer.of_input) + point(layer.input_bias) + point(layer.state_bias)
+    return total.chunk(4)[:3]
 
 
-def _nearest(centre: Tensor, radius: Tensor) -> Tensor:
-    """Return how near to 0, where sigmoid and tanh are steepest, the preactivations come."""
-    return (centre.abs() - radius).clamp(min=0)
+def _prove(
+    name: str, network: Network, inputs: Interval, cell_bound: float, steps: int, after: int
+) -> Certificate:
+    everywhere = torch.full((network.n_x,), INF, dtype=torch.float64, device="cpu")
+    region, any_input = Interval(-everywhere, everywhere), False
+    if name in ("spectral", "row-sum"):
+        constant, norm = elman_norm(network, 2 if name == "spectral" else INF)
+        any_input = True
+    elif name in ("miller-hardt", "delta-iss"):
+        published = name == "miller-hardt"
+        constant, norm, c = lstm_by_norms(network, inputs, cell_bound, published)
+        bound = torch.ones_like(everywhere)
+        bound[network.units :] = c
+        region = Interval(-bound, bound)
+    else:
+        # Without a question about inputs a tanh network needs no region: its slope is at most 1.
+        any_input = network.kind == "elman" and name == "componentwise" and after == 0
+        any_input = any_input and bool((inputs.low == -inputs.high).all())
+        region = region if any_input else start_box(network, inputs, cell_bound)
+        for _ in range(after):
+            region = region.intersect(enclose_step(network, Box(region), inputs).reached)
+        prove = _componentwise if name == "componentwise" else _quadratic
+        constant, norm = prove(network, region, inputs, steps)
+    if name not in STACKED:
+        constant = _power(constant, steps)
+    unbounded = torch.full_like(inputs.low, INF)
+    return Certificate(
+        constant=constant,
+        norm=norm,
+        steps=steps,
+        region=(region.low, region.high),
+        inputs=(-unbounded, unbounded) if any_input else (inputs.low, inputs.high),
+        certified=constant < INF,
+        method=name,
+    )
 
 
-def _sigmoid_slope(a: Tensor) -> Tensor:
-    return torch.sigmoid(a) * torch.sigmoid(-a)
+def _componentwise(network: Network, region: Interval, inputs: Interval, steps: int):
+    """Return the smaller of ``L^steps`` and the constant of a product of signed enclosures."""
+    step = enclose_step(network, Box(region), inputs)
+    matrices = [comparison_matrix(rows, network.n_x) for rows in step.ends]
+    constant, weights = collatz_wielandt(*matrices)
+    constant = _power(constant, steps)
+    if steps > 1 and constant >= 1:
+        total = signed_enclosure(step.rows, network.n_x)
+        for _ in range(steps - 1):
+            region = region.intersect(step.reached)
+            step = enclose_step(network, Box(region), inputs)
+            total = product(signed_enclosure(step.rows, network.n_x), total)
+        together, others = collatz_wielandt(total[0].abs() + total[1])
+        if together < constant:
+            constant, weights = together, others
+    return constant, Norm(weights, INF)
 
 
-def _differences(layers: list[_Layer], parts: int) -> list[Tensor]:
-    """Return the rows of the identity that pick each layer's ``h`` (then ``c``) from the state."""
-    n_x = layers[0].recurrent.shape[1] * len(layers) * parts
-    return torch.eye(n_x, dtype=torch.float64).chunk(len(layers) * parts)
+def _quadratic(network: Network, region: Interval, inputs: Interval, steps: int):
+    """Return the constant in the norm in which the middle of all Jacobians contracts."""
+    step = enclose_step(network, Box(region), inputs)
+    one = torch.ones(network.n_x, dtype=torch.float64, device="cpu")
+    best = INF, Norm(one)
+    middle = signed_enclosure(step.rows, network.n_x)[0]
+    radius = spectral_radius(middle)
+    if not radius < INF:
+        return best
+    for rate in (
+        [radius + share * (1 - radius) for share in SHARES] if radius < 1 else [1.05 * radius]
+    ):
+        norms = contracting_norms([middle], rate)
+        if norms is not None:
+            bound = quadratic_bound(step.rows, norms[0], Transported(norms[0]))
+            if bound < best[0]:
+                best = bound, norms[0]
+    return _power(best[0], steps), best[1]
 
 
-def _no_change(layers: list[_Layer], n_x: int) -> Tensor:
-    """Return the comparison of the network's input with itself."""
-    return torch.zeros(layers[0].of_input.shape[1], n_x, dtype=torch.float64)
+def admitted_inputs(n_z: int, inputs: Inputs | None, input_bound: float) -> Interval:
+    """Return the box of inputs that are asked about, after checking it."""
+    if inputs is None:
+        bound = torch.full((n_z,), float(input_bound), dtype=torch.float64, device="cpu")
+        return Interval(-bound, bound)
+    ends = inputs if isinstance(inputs, tuple) else (inputs, inputs)
+    double = {"device": "cpu", "dtype": torch.float64}
+    low, high = (
+        end.detach().to(**double) if isinstance(end, Tensor) else torch.tensor(end, **double)
+        for end in ends
+    )
+    for end in (low, high):
+        if end.shape not in ((), (n_z,)):
+            raise ValueError(
+                f"inputs has shape {tuple(end.shape)}; the network takes one input of shape "
+                f"({n_z},), or the two ends of a box of them."
+            )
+    low, high = (end.expand(n_z) for end in (low, high))
+    if not (torch.isfinite(low) & torch.isfinite(high) & (low <= high)).all():
+        raise ValueError("inputs has ends that are not finite, or a low one above the high one.")
+    return Interval(low, high)
 
 
-def _compare_elman(layers: list[_Layer], z: float, cell_bound: float):
-    """``|dh'| <= |W_hh| |dh| + |W_ih| |dz|``, where ``dz`` is the ``dh'`` of the layer below."""
-    states = _differences(layers, 1)
-    rows, dz = [], _no_change(layers, len(states) * len(states[0]))
-    for layer, dh in zip(layers, states, strict=True):
-        dz = layer.recurrent.abs() @ dh + layer.of_input.abs() @ dz
-        rows.append(dz)
-    return [torch.cat(rows)], None
+def _check(input_bound: float, cell_bound: float, steps: int, after: int) -> None:
+    if not (0 <= input_bound < INF and 0 <= cell_bound < INF):
+        raise ValueError(
+            f"input_bound is {input_bound} and cell_bound is {cell_bound}; both must be finite "
+            f"and at least 0."
+        )
+    if steps < 1 or after < 0:
+        raise ValueError(f"steps is {steps} and after is {after}; give at least 1 and 0.")
+    if after and cell_bound:
+        raise ValueError(
+            f"cell_bound is {cell_bound} and after is {after}: a region that is to cover so much "
+            f"is not the smaller one that orbits are in later; leave one of them at 0."
+        )
 
 
-def _compare_gru(layers: list[_Layer], z: float, cell_bound: float):
-    """Compare ``h' = u h + (1 - u) n`` at the two ends of each update gate's range.
-
-    ``dh' = u dh + (1 - u) dn + du (h - n)`` with ``n = tanh(a + r s)``, ``s = W_hn h + b_hn``.
-    """
-    states = _differences(layers, 1)
-    highs, lows, dz = [], [], _no_change(layers, len(states) * len(states[0]))
-    for layer, dh in zip(layers, states, strict=True):
-        centre, radius = _gates(layer, z)
-        slope_r, slope_u, _ = _sigmoid_slope(_nearest(centre, radius))[:, None].chunk(3)
-        r = torch.sigmoid(centre + radius).chunk(3)[0][:, None]
-        s = layer.state_bias.abs() + layer.recurrent.abs().sum(1)
-        a = layer.input_bias.abs() + z * layer.of_input.abs().sum(1)
-        s, a = s.chunk(3)[2][:, None], a.chunk(3)[2][:, None]
-        n = torch.tanh(a + r * s)
-
-        r_h, u_h, s_h = (layer.recurrent.abs() @ dh).chunk(3)
-        r_z, u_z, a_z = (layer.of_input.abs() @ dz).chunk(3)
-        dn = r * s_h + a_z + s * slope_r * (r_h + r_z)
-        du = slope_u * (u_h + u_z)
-        for rows, end in ((highs, centre + radius), (lows, centre - radius)):
-            u = end.chunk(3)[1][:, None]
-            rows.append(torch.sigmoid(u) * dh + torch.sigmoid(-u) * dn + (1 + n) * du)
-        dz, z = torch.maximum(highs[-1], lows[-1]), 1.0  # the next layer's input is this one's h
-    return [torch.cat(highs), torch.cat(lows)], None
+def _nothing_proved(system: System, steps: int) -> Certificate:
+    one = torch.ones(system.n_x, dtype=torch.float64, device="cpu")
+    everything = INF * torch.ones(system.n_z, dtype=torch.float64, device="cpu")
+    region = (-INF * one, INF * one)
+    name = f"no proof known for {system.name}"
+    return Certificate(INF, Norm(one), steps, region, (-everything, everything), False, name)
 
 
-def _compare_lstm(layers: list[_Layer], z: float, cell_bound: float):
-    """Compare an LSTM: ``dc' = f dc + df c + i dg + di g`` and ``dh' = o dc' + do tanh(c')``."""
-    states = _differences(layers, 2)
-    hs, cs, bounds = [], [], []
-    dz = _no_change(layers, len(states) * len(states[0]))
-    for layer, dh, dc in zip(layers, states[: len(layers)], states[len(layers) :], strict=True):
-        centre, radius = _gates(layer, z)
-        i, f, _, o = torch.sigmoid(centre + radius)[:, None].chunk(4)
-        one_minus_f = torch.sigmoid(-centre - radius)[:, None].chunk(4)[1]
-        g = torch.tanh(centre.abs() + radius)[:, None].chunk(4)[2]
-        nearest = _nearest(centre, radius)[:, None]
-        slope_i, slope_f, _, slope_o = _sigmoid_slope(nearest).chunk(4)
-        slope_g = 1 - torch.tanh(nearest.chunk(4)[2]) ** 2
-        c = (i * g / one_minus_f).clamp(min=cell_bound)  # |c'| <= f |c| + i |g| stays below it
-
-        moved = layer.recurrent.abs() @ dh + layer.of_input.abs() @ dz
-        di, df, dg, do = moved.chunk(4)
-        dc = f * dc + slope_f * c * df + i * slope_g * dg + slope_i * g * di
-        dz, z = o * dc + slope_o * torch.tanh(c) * do, 1.0  # the next layer's input is this h
-        hs.append(dz)
-        cs.append(dc)
-        bounds.append(c.squeeze(1))
-    return [torch.cat([*hs, *cs])], torch.cat(bounds)
+def _with_search(certificate: Certificate, cell, box, bound: float) -> Certificate:
+    """Add what a search finds in a box, within the certificate's region."""
+    if box is None:
+        return certificate
+    if not isinstance(cell, System):
+        raise ValueError("box is given, but cell is a dictionary of weights; search a system.")
+    like = next(iter(cell.theta.values()), torch.zeros((), dtype=torch.float64))
+    ends = (torch.as_tensor(end).to(like) for end in box)
+    low, high = (end.clamp(*(r.to(like) for r in certificate.region)) for end in ends)
+    norm = _moved(certificate, like.device, like.dtype).norm
+    inputs = None
+    if cell.n_z and cell.z is None:
+        inputs = tuple(end.to(like).clamp(-bound, bound) for end in certificate.inputs)
+    found = lipschitz_lower_bound(cell, low, high, norm=norm, inputs=inputs)
+    return replace(certificate, found=found.constant)
 
 
-def _two_by_two(layer: _Layer, z: float, cell_bound: float, published: bool):
-    """Return the matrix that compares ``(|dh|, |dc|)``, and the bound on ``|c|``.
+def _moved(certificate: Certificate, device, dtype=torch.float64) -> Certificate:
+    """Return a certificate whose tensors live where the network does."""
+    norm = certificate.norm
+    if isinstance(norm, QuadraticNorm):
+        norm = QuadraticNorm(norm.matrix.to(device, dtype))
+    else:
+        norm = replace(norm, weights=norm.weights.to(device, dtype))
+    region, inputs = (
+        tuple(end.to(device, dtype) for end in ends)
+        for ends in (certificate.region, certificate.inputs)
+    )
+    return replace(certificate, norm=norm, region=region, inputs=inputs)
 
-    Norms are max norms and i, g, o, tanh(c) <= 1 for Miller and Hardt, Euclidean norms and bounds
-    on every gate for the delta-ISS condition.
-    """
-    centre, radius = _gates(layer, z)
-    top = (centre + radius).reshape(4, -1).amax(1)
-    i, f, _, o = torch.sigmoid(top)
-    g = torch.tanh((centre.abs() + radius).reshape(4, -1)[2].max())
-    if published:
-        i = g = o = torch.ones_like(f)
-    c = (i * g / torch.sigmoid(-top[1])).clamp(min=cell_bound)
-    squashed = torch.ones_like(c) if published else torch.tanh(c)
-    matrices = layer.recurrent.unflatten(0, (4, -1))
-    w_i, w_f, w_g, w_o = torch.linalg.matrix_norm(matrices, ord=INF if published else 2)
-    a = (c * w_f + g * w_i) / 4 + i * w_g
-    rows = [torch.stack([o * a + squashed * w_o / 4, o * f]), torch.stack([a, f])]
-    return torch.stack(rows), c
+
+def _power(constant: float, steps: int) -> float:
+    """Return ``constant**steps``, rounded upwards; infinite where it overflows."""
+    if constant == INF or steps == 1:
+        return constant
+    try:
+        return constant**steps * (1 + MARGIN)
+    except OverflowError:
+        return INF

@@ -6,90 +6,15 @@ from below. What bounds it from above is a proof: see `rnnlib.memory.certificate
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
+from rnnlib.memory.interrupts import kept_on_interrupt
+from rnnlib.memory.norms import Norm, QuadraticNorm
 from rnnlib.systems import System, jacobian
-
-POWER_ITERATIONS = 30
-
-
-@dataclass(frozen=True, eq=False)
-class Norm:
-    """The norm ``max_k ||(v / weights)_k||_p`` over equal blocks ``k`` of the state.
-
-    One block and ``p = 2`` is a (weighted) Euclidean norm; ``p = inf`` is a weighted max norm
-    whatever the blocks; two blocks and ``p = 2`` measure an LSTM's ``h`` and ``c`` apart.
-
-    Attributes:
-        weights: positive, shape ``(n_x,)``; a larger weight makes a component count less.
-        p: 2 or ``float("inf")``.
-        blocks: how many blocks of ``n_x / blocks`` components each.
-    """
-
-    weights: Tensor
-    p: float = 2
-    blocks: int = 1
-
-    def __post_init__(self):
-        if self.p not in (2, float("inf")):
-            raise ValueError(f"p is {self.p!r}; use 2 or float('inf').")
-        if not (torch.isfinite(self.weights) & (self.weights > 0)).all():
-            raise ValueError(
-                f"weights has its smallest entry at {float(self.weights.min()):g}; every weight of "
-                f"a norm must be positive and finite."
-            )
-        if self.blocks < 1 or len(self.weights) % self.blocks:
-            raise ValueError(
-                f"blocks is {self.blocks}; it must divide the {len(self.weights)} components."
-            )
-
-    def __call__(self, v: Tensor) -> Tensor:
-        """Return the norm of vectors of shape ``(*batch, n_x)``, shape ``(*batch,)``."""
-        blocks = (v / self.weights).unflatten(-1, (self.blocks, -1))
-        return torch.linalg.vector_norm(blocks, ord=self.p, dim=-1).amax(-1)
-
-    def induced(self, matrix: Tensor) -> Tensor:
-        """Return the induced norm of matrices, ``max_v |A v| / |v|``.
-
-        It is exact for ``p = inf`` (largest weighted row sum of absolute values) and for one block
-        (largest singular value). For several blocks with ``p = 2`` a power iteration returns a
-        value that is attained, hence a lower bound.
-
-        Args:
-            matrix: shape ``(*batch, n_x, n_x)``.
-
-        Returns:
-            Shape ``(*batch,)``, differentiable.
-        """
-        scaled = matrix * self.weights / self.weights[:, None]
-        if self.p != 2:
-            return scaled.abs().sum(-1).amax(-1)
-        if self.blocks == 1:
-            return torch.linalg.matrix_norm(scaled, ord=2)
-        rows = scaled.unflatten(-2, (self.blocks, -1))  # batch, block, row, column
-        with torch.no_grad():
-            v = torch.linalg.svd(rows, full_matrices=False).Vh[..., 0, :]
-            for _ in range(POWER_ITERATIONS):
-                v = (rows.mT @ (rows @ v.unsqueeze(-1))).squeeze(-1)
-                v = v.unflatten(-1, (self.blocks, -1))
-                v = torch.nn.functional.normalize(v, dim=-1).flatten(-2)
-        return torch.linalg.vector_norm(rows @ v.unsqueeze(-1), dim=(-2, -1)).amax(-1)
-
-    @property
-    def distortion(self) -> float:
-        """The smallest ``k`` for which bounds in this norm hold for the Euclidean one times ``k``.
-
-        If ``|A v| <= L |v|`` in this norm then ``|A v|_2 <= k L |v|_2``.
-        """
-        if self.p == 2:
-            longest = self.weights.unflatten(0, (self.blocks, -1)).amax(-1).norm()
-        else:
-            longest = self.weights.norm()
-        return float(longest / self.weights.min())
 
 
 class LowerBound(NamedTuple):
@@ -113,11 +38,12 @@ def lipschitz_lower_bound(
     low: Tensor | float,
     high: Tensor | float,
     *,
-    norm: int | float | Norm = 2,
+    norm: int | float | Norm | QuadraticNorm = 2,
     inputs: tuple[Tensor | float, Tensor | float] | None = None,
     starts: int = 64,
     steps: int = 100,
     seed: int = 0,
+    progress: bool = False,
 ) -> LowerBound:
     """Bound ``L`` of equation (5) from below by the largest Jacobian norm found in a box.
 
@@ -136,9 +62,13 @@ def lipschitz_lower_bound(
         starts: how many starts.
         steps: how many steps of the ascent.
         seed: of the random starts.
+        progress: whether to show a progress bar. An interrupt (Ctrl-C) ends the ascent in any case,
+            and what was found so far is returned, with a warning.
 
     Raises:
-        ValueError: a box that is empty or unbounded, a system with batch axes or without input.
+        ValueError: a box that is empty or unbounded, a system with batch axes or without input, no
+            state with a finite stretch.
+        TypeError: a system in half precision or with complex parameters.
     """
     norm = _as_norm(norm, system, low, high)
 
@@ -146,7 +76,7 @@ def lipschitz_lower_bound(
         return norm.induced(jacobian(system, x, z))
 
     box = _box(system, low, high, inputs)
-    value, best, (x, z) = _ascend(stretch, box, [system.n_x], starts, steps, seed)
+    value, best, (x, z) = _ascend(stretch, box, [system.n_x], starts, steps, seed, progress)
     return LowerBound(float(value), x[best], None if z is None else z[best])
 
 
@@ -155,12 +85,13 @@ def pair_search(
     low: Tensor | float,
     high: Tensor | float,
     *,
-    norm: int | float | Norm = 2,
+    norm: int | float | Norm | QuadraticNorm = 2,
     inputs: tuple[Tensor | float, Tensor | float] | None = None,
     starts: int = 64,
     steps: int = 100,
     seed: int = 0,
     separation: float = 1e-4,
+    progress: bool = False,
 ) -> LowerBound:
     """Bound ``L`` of equation (5) from below by ``|f(x) - f(w)| / |x - w|`` over pairs of states.
 
@@ -179,6 +110,7 @@ def pair_search(
         seed: as there.
         separation: the smallest distance, as a fraction of the box's width. Much smaller ones
             show rounding rather than the map.
+        progress: as there.
 
     Raises:
         ValueError: as in `lipschitz_lower_bound`.
@@ -191,7 +123,7 @@ def pair_search(
     if not (widths > 0).any():
         raise ValueError("low equals high; there are no two states in the box.")
     widest = float(widths[widths > 0].min())
-    exponents = torch.linspace(0, 1, starts).to(one).unsqueeze(-1)
+    exponents = torch.linspace(0, 1, starts, dtype=one.dtype, device=one.device).unsqueeze(-1)
     distance = widest * separation**exponents * norm.weights
 
     def other(x: Tensor, direction: Tensor) -> Tensor:
@@ -207,20 +139,29 @@ def pair_search(
 
     n_x = system.n_x
     box = torch.cat([ends[0], -one, low[n_x:]]), torch.cat([ends[1], one, high[n_x:]])
-    value, best, (x, direction, z) = _ascend(ratio, box, [n_x, n_x], starts, steps, seed)
+    value, best, (x, direction, z) = _ascend(ratio, box, [n_x, n_x], starts, steps, seed, progress)
     return LowerBound(
         float(value), x[best], None if z is None else z[best], other(x, direction)[best]
     )
 
 
-def _as_norm(norm: int | float | Norm, system: System, low, high) -> Norm:
-    if isinstance(norm, Norm):
+def _as_norm(norm, system: System, low, high) -> Norm | QuadraticNorm:
+    if isinstance(norm, (Norm, QuadraticNorm)):
         return norm
-    like = next(
-        (v for v in (low, high, *system.theta.values()) if torch.is_tensor(v)),
-        torch.zeros((), dtype=torch.float64),
-    )
+    like = _like(system, low, high)
     return Norm(torch.ones(system.n_x, dtype=like.dtype, device=like.device), norm)
+
+
+def _like(system: System, low, high) -> Tensor:
+    """Return a tensor of the dtype and on the device of the search, after checking it."""
+    tensors = [v for v in (low, high, *system.theta.values()) if torch.is_tensor(v)]
+    like = tensors[0] if tensors else torch.zeros((), dtype=torch.float64, device="cpu")
+    if like.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{system.name} is {like.dtype}; a search works in float32 or float64: convert it, for "
+            f"example with system.to(torch.float64)."
+        )
+    return like
 
 
 def _box(system: System, low, high, inputs) -> tuple[Tensor, Tensor]:
@@ -229,12 +170,13 @@ def _box(system: System, low, high, inputs) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"system has batch axes {tuple(system.batch_shape)}; search one network at a time."
         )
-    like = _as_norm(2, system, low, high).weights
+    like = _like(system, low, high)
+    kind = dict(dtype=like.dtype, device=like.device)
     ends = []
     for name, end, z in zip(("low", "high"), (low, high), inputs or (None, None), strict=True):
-        parts = [torch.as_tensor(end).to(like).expand(system.n_x)]
+        parts = [torch.as_tensor(end, **kind).expand(system.n_x)]
         if inputs is not None:
-            parts.append(torch.as_tensor(z).to(like).expand(system.n_z))
+            parts.append(torch.as_tensor(z, **kind).expand(system.n_z))
         ends.append(torch.cat(parts))
         if not torch.isfinite(ends[-1]).all():
             raise ValueError(f"{name} has entries that are not finite; search a bounded box.")
@@ -244,7 +186,9 @@ def _box(system: System, low, high, inputs) -> tuple[Tensor, Tensor]:
     return low, high
 
 
-def _ascend(objective: Callable, box, sizes: list[int], starts: int, steps: int, seed: int):
+def _ascend(
+    objective: Callable, box, sizes: list[int], starts: int, steps: int, seed: int, progress: bool
+):
     """Maximise over a box by projected gradient ascent.
 
     Args:
@@ -260,7 +204,8 @@ def _ascend(objective: Callable, box, sizes: list[int], starts: int, steps: int,
         raise ValueError(f"starts is {starts} and steps is {steps}; give at least 1 and 0.")
     span = high - low
     generator = torch.Generator().manual_seed(seed)
-    points = torch.rand(starts, len(low), generator=generator, dtype=torch.float64)
+    like = dict(generator=generator, dtype=torch.float64, device="cpu")
+    points = torch.rand(starts, len(low), **like)
     points[1::3] = points[1::3].round()  # a third of the starts are corners
     points[0, : sizes[0]] = 0.5
     points = low + span * points.to(low)
@@ -280,15 +225,25 @@ def _ascend(objective: Callable, box, sizes: list[int], starts: int, steps: int,
         gradient = torch.zeros_like(v) if gradient is None else gradient.nan_to_num(0, 0, 0)
         return value.detach().nan_to_num(-torch.inf), gradient
 
-    value, gradient = evaluate(points)
-    rate = torch.full_like(value, 0.25)
-    for _ in range(steps):
-        uphill = torch.nn.functional.normalize(gradient * span, dim=-1) * span
-        trial = (points + rate.unsqueeze(-1) * uphill).clamp(low, high)
-        trial_value, trial_gradient = evaluate(trial)
-        better = trial_value > value
-        value = torch.where(better, trial_value, value)
-        points = torch.where(better.unsqueeze(-1), trial, points)
-        gradient = torch.where(better.unsqueeze(-1), trial_gradient, gradient)
-        rate = torch.where(better, 1.5 * rate, 0.5 * rate).clamp(max=1.0)
+    best = (points, *evaluate(points), low.new_full((starts,), 0.25))
+    with kept_on_interrupt("the largest stretch found so far"):
+        for _ in tqdm(range(steps), desc="search", disable=not progress, unit="step"):
+            points, value, gradient, rate = best
+            uphill = torch.nn.functional.normalize(gradient * span, dim=-1) * span
+            trial = (points + rate.unsqueeze(-1) * uphill).clamp(low, high)
+            trial_value, trial_gradient = evaluate(trial)
+            better = trial_value > value
+            column = better.unsqueeze(-1)
+            best = (  # all four at once, so that an interruption cannot come between
+                torch.where(column, trial, points),
+                torch.where(better, trial_value, value),
+                torch.where(column, trial_gradient, gradient),
+                torch.where(better, 1.5 * rate, 0.5 * rate).clamp(max=1.0),
+            )
+    points, value, *_ = best
+    if not torch.isfinite(value).any():
+        raise ValueError(
+            "the step, or its derivative, is finite at none of the starts; look at the box and at "
+            "the system's parameters."
+        )
     return value.max(), value.argmax(), split(points)

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from rnnlib.memory.certificates import Certificate
-from rnnlib.memory.contraction import Norm
 
 
 def least_cross_entropy(gap: Tensor | float) -> Tensor:
@@ -29,21 +28,6 @@ def least_cross_entropy(gap: Tensor | float) -> Tensor:
     """
     gap = torch.as_tensor(gap, dtype=torch.float64)
     return torch.nn.functional.softplus(-gap / 2)
-
-
-def dual_norm(norm: Norm, covector: Tensor) -> Tensor:
-    """Return ``max |w x|`` over states with ``norm(x) <= 1``.
-
-    Args:
-        norm: of states of dimension ``n_x``.
-        covector: ``w``, shape ``(*batch, n_x)``.
-
-    Returns:
-        Shape ``(*batch,)``.
-    """
-    order = 2 if norm.p == 2 else 1  # the dual of the max norm is the sum
-    blocks = (covector * norm.weights).unflatten(-1, (norm.blocks, -1))
-    return torch.linalg.vector_norm(blocks, ord=order, dim=-1).sum(-1)
 
 
 def log_odds_gap(
@@ -72,7 +56,7 @@ def log_odds_gap(
         )
     pairs = (readout[:, None] - readout).double()
     padded = torch.nn.functional.pad(pairs, (0, n_x - readout.shape[-1]))
-    size = dual_norm(certificate.norm, padded).max()
+    size = certificate.norm.dual(padded).max()
     return size * _apart(certificate, steps, diameter)
 
 
@@ -86,9 +70,7 @@ def envelope(
         steps: as there.
         diameter: as there.
     """
-    norm = certificate.norm
-    longest = norm.distortion * norm.weights.min()  # |x|_2 <= longest * norm(x)
-    return longest * _apart(certificate, steps, diameter)
+    return certificate.norm.longest * _apart(certificate, steps, diameter)
 
 
 def forgotten_after(
@@ -120,8 +102,7 @@ def forgotten_after(
 
 def _apart(certificate: Certificate, steps: Tensor | int, diameter: float | None) -> Tensor:
     """Bound the distance in the certificate's own norm: ``L^k D``, from equation (5)."""
-    low, high = certificate.region
     if diameter is None:
-        diameter = float(certificate.norm(high - low))
+        diameter = certificate.diameter
     whole = torch.as_tensor(steps) // certificate.steps
     return diameter * certificate.constant ** whole.double()

@@ -14,7 +14,7 @@ from rnnlib.nn.orthogonal_rnn import (
     orthogonal_rnn_step,
     orthogonality_error,
 )
-from rnnlib.nn.parameters import copy_in_evaluation, weights_in_use
+from rnnlib.nn.parameters import copy_in_evaluation, parameters_in_use, weights_in_use
 from rnnlib.nn.skew_expm import skew_expm
 from rnnlib.nn.stable_lstm import (
     PUBLISHED_RADII,
@@ -41,6 +41,7 @@ __all__ = [
     "modrelu",
     "orthogonal_rnn_step",
     "orthogonality_error",
+    "parameters_in_use",
     "project_certified_",
     "project_published_",
     "skew_expm",

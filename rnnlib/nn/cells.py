@@ -5,7 +5,8 @@ own parameters serve as they are. The state lists the layers one after the other
 the hidden states ``h`` of all layers first and then their cells ``c``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,6 +31,11 @@ def _sum(of_input: Tensor | None, of_state: Tensor) -> Tensor:
 def elman_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping, nonlinearity=torch.tanh):
     """``h' = tanh(W_ih z + b_ih + W_hh h + b_hh)``, `torch.nn.RNN`."""
     return nonlinearity(_sum(*_preactivations(layer, z, h, theta)))
+
+
+def relu_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping):
+    """``h' = relu(W_ih z + b_ih + W_hh h + b_hh)``, `torch.nn.RNN` with that nonlinearity."""
+    return elman_layer(layer, z, h, theta, nonlinearity=torch.relu)
 
 
 def gru_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping):
@@ -68,29 +74,40 @@ def lstm_update(gates: Tensor, c: Tensor):
     return times_tanh(o, c), c  # (S18)
 
 
-def stack_of(layer_step, layers: int, units: int):
-    """Return the transition ``f(x, z, theta)`` of stacked layers whose state is ``h`` alone."""
+@dataclass(frozen=True)
+class Stack:
+    """The transition ``f(x, z, theta)`` of stacked layers, which also says what it is made of.
 
-    def f(x: Tensor, z: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
-        new = []
-        for layer, h in enumerate(x.split(units, dim=-1)):
-            z = layer_step(layer, z, h, theta)
-            new.append(z)
-        return new[0] if layers == 1 else join(*new)
+    Attributes:
+        layer_step: one of the functions above. The state of `lstm_layer` is ``(h, c)``, that of
+            the others ``h``.
+        layers: how many.
+        units: of each.
+    """
 
-    return f
+    layer_step: Callable
+    layers: int
+    units: int
 
-
-def lstm_stack(layers: int, units: int):
-    """Return the transition ``f(x, z, theta)`` of stacked LSTM layers, state ``(h, c)``."""
-
-    def f(x: Tensor, z: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, x: Tensor, z: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
+        """Return the next state, of the shape of ``x``."""
+        parts = x.split(self.units, dim=-1)
         hs, cs = [], []
-        parts = x.split(units, dim=-1)
-        for layer in range(layers):
-            z, c = lstm_layer(layer, z, parts[layer], parts[layers + layer], theta)
+        for layer in range(self.layers):
+            if self.layer_step is lstm_layer:
+                z, c = lstm_layer(layer, z, parts[layer], parts[self.layers + layer], theta)
+                cs.append(c)
+            else:
+                z = self.layer_step(layer, z, parts[layer], theta)
             hs.append(z)
-            cs.append(c)
-        return join(*hs, *cs)
+        return hs[0] if len(parts) == 1 else join(*hs, *cs)
 
-    return f
+
+def stack_of(layer_step: Callable, layers: int, units: int) -> Stack:
+    """Return the transition of stacked layers whose state is ``h`` alone."""
+    return Stack(layer_step, layers, units)
+
+
+def lstm_stack(layers: int, units: int) -> Stack:
+    """Return the transition of stacked LSTM layers, state ``(h, c)``."""
+    return Stack(lstm_layer, layers, units)

@@ -7,7 +7,6 @@ OpenBLAS, through numba's ``np.dot``, it would take 0.6 at 10 rows, but 3 times 
 processor without AVX-512, and 2 times as long once OpenBLAS starts threads of its own.
 """
 
-import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
@@ -56,11 +55,11 @@ def _in_parts(loop, batch, threads, *arrays):
 
 def _jit(function):
     """Compile without the GIL; keep the result on disk where some directory allows that."""
-    compile_ = functools.partial(numba.njit, nogil=True, error_model="numpy", fastmath={"contract"})
+    options = dict(nogil=True, error_model="numpy", fastmath={"contract"})
     try:
-        return compile_(cache=True)(function)
+        return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package nor a user cache directory is writable
-        return compile_()(function)
+        return numba.njit(**options)(function)
 
 
 @_jit

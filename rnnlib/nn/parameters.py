@@ -55,7 +55,7 @@ def weights_in_use(module: nn.Module) -> dict[str, Tensor]:
     """
     kind = _kind(module)
     with _as_in_evaluation(module):
-        if isinstance(module, OrthogonalRNN):
+        if kind is OrthogonalRNN:
             _plain(module, "skew")
             weights = {"weight_ih": _plain(module, "weight_ih"), "bias": _plain(module, "bias")}
             weights["recurrent"] = module.recurrent_matrix()
@@ -64,6 +64,30 @@ def weights_in_use(module: nn.Module) -> dict[str, Tensor]:
         weights = {name: w.detach().clone() for name, w in weights.items() if w is not None}
     _try_hooks(module, kind, weights)
     return weights
+
+
+def parameters_in_use(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that are a module's weights themselves, to be changed in place.
+
+    Args:
+        module: as in `weights_in_use`, but for an `OrthogonalRNN`, whose Q is worked out.
+
+    Raises:
+        TypeError: as in `weights_in_use`.
+        ValueError: a weight that is worked out from other parameters; a change of it would last
+            until the next forward pass.
+    """
+    names = _names(module, _kind(module))
+    for name in names:
+        if name not in module._parameters:
+            raise ValueError(
+                f"{name} of the {type(module).__name__} is worked out from other parameters (it is "
+                f"parametrized, pruned or set by a hook), so it cannot be changed in place. Make "
+                f"it a parameter again, with torch.nn.utils.parametrize.remove_parametrizations, "
+                f"prune.remove or the like."
+            )
+    found = {name: module._parameters[name] for name in names}
+    return {name: parameter for name, parameter in found.items() if parameter is not None}
 
 
 def _kind(module: nn.Module) -> type[nn.Module]:
@@ -86,7 +110,7 @@ def _kind(module: nn.Module) -> type[nn.Module]:
 
 
 def _names(module: nn.Module, kind: type[nn.Module]) -> list[str]:
-    if isinstance(module, LAYERS):
+    if kind in LAYERS:
         return [name for names in module._all_weights for name in names]
     biases = ["bias"] if kind is nn.Linear else ["bias_ih", "bias_hh"]
     return (["weight"] if kind is nn.Linear else ["weight_ih", "weight_hh"]) + biases
@@ -154,7 +178,7 @@ def _try_hooks(module: nn.Module, kind: type[nn.Module], weights: Mapping[str, T
     names = ", ".join(getattr(hook, "__qualname__", type(hook).__name__) for hook in others)
     refusal = f"{type(module).__name__} has forward hooks ({names})"
     remedy = "Remove them (their handles' remove()) before the weights are read."
-    size = int(getattr(module, "in_features" if kind is nn.Linear else "input_size"))
+    size = module.in_features if kind is nn.Linear else module.input_size
     shape = (2, size) if kind in (*CELLS, nn.Linear) else (2, 1, size)
     z = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     z = z.to(next(iter(weights.values())))
@@ -167,7 +191,7 @@ def _try_hooks(module: nn.Module, kind: type[nn.Module], weights: Mapping[str, T
             seen, expected = z.clone(), plain(z)
             output = hooked(seen)
             after = {name: getattr(hooked, name) for name in weights if name != "recurrent"}
-            if isinstance(hooked, OrthogonalRNN):
+            if kind is OrthogonalRNN:
                 after["recurrent"] = hooked.recurrent_matrix()
             same = _equal(output, expected) and torch.equal(seen, z)
             same = same and all(torch.equal(after[name], w) for name, w in weights.items())

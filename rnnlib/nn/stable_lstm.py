@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from rnnlib.nn.parameters import parameters_in_use
+
 PUBLISHED_RADII = (0.395, 0.155, 0.099, 0.395)  # i, f, g, o
 PUBLISHED_INPUT_RADIUS = 0.25  # forget gate
 FORGET = 0.6  # the published radii are just inside those of this forget gate
@@ -61,14 +63,16 @@ def project_published_(lstm: nn.LSTM) -> None:
         lstm: the network, of any number of layers.
 
     Raises:
-        TypeError: not a `torch.nn.LSTM`.
-        ValueError: a bidirectional or projected network.
+        TypeError: not a `torch.nn.LSTM`, or a subclass with a ``forward`` of its own.
+        ValueError: a bidirectional or projected network; weights that are no parameters, but worked
+            out from others (pruned, parametrized), which could not be kept.
     """
-    for k in _layers(lstm):
-        recurrent = getattr(lstm, f"weight_hh_l{k}").chunk(4)
+    weights = _weights(lstm)
+    for k in range(lstm.num_layers):
+        recurrent = weights[f"weight_hh_l{k}"].chunk(4)
         for matrix, radius in zip(recurrent, PUBLISHED_RADII, strict=True):
             _rescale_columns_(matrix, radius)
-        _rescale_columns_(getattr(lstm, f"weight_ih_l{k}").chunk(4)[1], PUBLISHED_INPUT_RADIUS)
+        _rescale_columns_(weights[f"weight_ih_l{k}"].chunk(4)[1], PUBLISHED_INPUT_RADIUS)
 
 
 @torch.no_grad()
@@ -90,20 +94,22 @@ def project_certified_(lstm: nn.LSTM, input_bound: float, forget: float = FORGET
             smaller recurrent weights.
 
     Raises:
-        TypeError: not a `torch.nn.LSTM`.
+        TypeError: not a `torch.nn.LSTM`, or a subclass with a ``forward`` of its own.
         ValueError: a bidirectional or projected network, a negative or infinite ``input_bound``, a
-            ``forget`` that is out of range.
+            ``forget`` that is out of range; weights that are no parameters, but worked out from
+            others (pruned, parametrized), which could not be kept.
     """
     radii = certified_radii(forget)
     if not 0 <= input_bound < float("inf"):
         raise ValueError(f"input_bound is {input_bound}; it must be finite and at least 0.")
-    for k in _layers(lstm):
-        weight, of_input = getattr(lstm, f"weight_hh_l{k}"), getattr(lstm, f"weight_ih_l{k}")
+    weights = _weights(lstm)
+    for k in range(lstm.num_layers):
+        weight, of_input = weights[f"weight_hh_l{k}"], weights[f"weight_ih_l{k}"]
         for matrix, radius in zip(weight.chunk(4), radii, strict=True):
             norm = matrix.double().abs().sum(1)
             matrix.mul_(_shrink(norm, radius, matrix.dtype).unsqueeze(1))
         of_input = of_input.chunk(4)[1]
-        biases = [getattr(lstm, f"bias_{i}_l{k}").chunk(4)[1] for i in ("ih", "hh") if lstm.bias]
+        biases = [weights[f"bias_{i}_l{k}"].chunk(4)[1] for i in ("ih", "hh") if lstm.bias]
         used = (1.0 if k else input_bound) * of_input.double().abs().sum(1)
         total = sum((bias.double() for bias in biases), torch.zeros_like(used))
         room = math.log(forget / (1 - forget)) - radii[1] - total.clamp(max=0)
@@ -128,7 +134,7 @@ def _rescale_columns_(matrix: Tensor, radius: float) -> None:
     matrix.mul_(torch.where(norm > 0, radius / norm, 1.0))
 
 
-def _layers(lstm: nn.LSTM) -> range:
+def _weights(lstm: nn.LSTM) -> dict[str, nn.Parameter]:
     if not isinstance(lstm, nn.LSTM):
         raise TypeError(f"lstm is a {type(lstm).__name__}; the projection is for torch.nn.LSTM.")
     if lstm.bidirectional or lstm.proj_size:
@@ -136,4 +142,4 @@ def _layers(lstm: nn.LSTM) -> range:
             f"lstm has bidirectional={lstm.bidirectional} and proj_size={lstm.proj_size}; the "
             f"projection is for one direction without projected states."
         )
-    return range(lstm.num_layers)
+    return parameters_in_use(lstm)

@@ -173,8 +173,7 @@ def unflatten_state(x: Tensor, layers: int, units: int) -> Tensor | tuple[Tensor
     return parts if x.shape[-1] == one else (parts[:layers], parts[layers:])
 
 
-def _relu_layer(layer, z, h, theta):
-    return cells.elman_layer(layer, z, h, theta, nonlinearity=torch.relu)
+_relu_layer = cells.relu_layer
 
 
 def _with_readout(f, n_x, theta, layers, units, inputs, readout, name, dtype=None) -> System:

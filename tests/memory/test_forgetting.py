@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from rnnlib import certify, from_module, project_certified_, simulate
-from rnnlib.memory.contraction import Norm
 from rnnlib.memory.forgetting import (
-    dual_norm,
     envelope,
     forgotten_after,
     least_cross_entropy,
     log_odds_gap,
 )
+from rnnlib.memory.norms import Norm
 
 F64 = torch.float64
 
@@ -43,7 +42,7 @@ def test_the_dual_norm_is_the_largest_value_on_the_unit_ball(p, blocks):
     weights = 0.5 + torch.rand(6, dtype=F64, generator=generator)
     w = torch.randn(6, dtype=F64, generator=generator)
     norm = Norm(weights, p, blocks)
-    bound = dual_norm(norm, w)
+    bound = norm.dual(w)
     x = torch.randn(5000, 6, dtype=F64, generator=generator)
     assert ((x / norm(x)[:, None]) @ w <= bound * (1 + 1e-12)).all()
     parts = (w * weights).unflatten(-1, (blocks, -1))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils import parametrizations, prune
 
 from rnnlib import from_module, simulate
 from rnnlib.memory import certify
@@ -179,6 +180,37 @@ def test_the_published_radii_lie_inside_those_of_a_forget_gate_of_0_6():
     assert all(p < c for p, c in zip(PUBLISHED_RADII, certified_radii(0.6), strict=True))
     reached = 1 / (1 + math.exp(-PUBLISHED_RADII[1] - PUBLISHED_INPUT_RADIUS))
     assert 0.599 < reached < 0.6
+
+
+CHANGED = {
+    "weight norm": lambda lstm: parametrizations.weight_norm(lstm, "weight_hh_l0"),
+    "orthogonal": lambda lstm: parametrizations.orthogonal(lstm, "weight_hh_l0"),
+    "old spectral norm": lambda lstm: torch.nn.utils.spectral_norm(lstm, "weight_ih_l0"),
+    "pruned bias": lambda lstm: prune.l1_unstructured(lstm, "bias_hh_l0", amount=2),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_weights_that_cannot_be_kept_are_refused_and_left_alone(change):
+    """Hypothesis: a projection that would move a temporary is an error, before anything moves."""
+    lstm = torch.nn.LSTM(3, 5)
+    CHANGED[change](lstm)
+    before = parameters(lstm)
+    for project in (project_published_, lambda net: project_certified_(net, 1.0)):
+        with pytest.raises(ValueError, match="worked out from other parameters.*parameter again"):
+            project(lstm)
+    assert all(torch.equal(a, b) for a, b in zip(before, lstm.parameters(), strict=True))
+
+
+def test_tied_frozen_and_half_precision_weights_are_projected():
+    """Hypothesis: what is a parameter is projected whatever else it is, and then certified."""
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+        lstm = torch.nn.LSTM(3, 3, 2).to(dtype)
+        for parameter in lstm.parameters():
+            parameter.requires_grad_(False).mul_(4)
+        lstm.weight_hh_l1, lstm.bias_hh_l0 = lstm.weight_hh_l0, lstm.bias_ih_l0
+        project_certified_(lstm, 1.0)
+        assert certify(lstm, 1.0).contractive
 
 
 def test_bad_arguments_say_what_to_do():
