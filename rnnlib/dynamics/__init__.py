@@ -13,6 +13,11 @@ from rnnlib.dynamics.basins import (
     settle,
     starts_on_plane,
 )
+from rnnlib.dynamics.covariant_vectors import (
+    CovariantVectors,
+    covariant_vectors,
+    homoclinic_angle,
+)
 from rnnlib.dynamics.entropy import (
     Entropy,
     box_entropy,
@@ -44,12 +49,14 @@ from rnnlib.dynamics.oscillation import (
     phase_error,
 )
 from rnnlib.dynamics.phase_memory import phase_memory
+from rnnlib.dynamics.recorded_series import SeriesExponent, exponent_of_series
 from rnnlib.dynamics.robustness import Robustness, return_curves, robustness
 from rnnlib.dynamics.steady_state import steady_state
 
 __all__ = [
     "Attractor",
     "Basins",
+    "CovariantVectors",
     "Crossing",
     "Entropy",
     "FLAT",
@@ -61,19 +68,23 @@ __all__ = [
     "Oscillation",
     "Robustness",
     "STEPS",
+    "SeriesExponent",
     "SteadyState",
     "UNDECIDED",
     "basins",
     "starts_in_box",
     "box_entropy",
     "check_steps",
+    "covariant_vectors",
     "entropy_along",
+    "exponent_of_series",
     "find_attractor",
     "find_crossing",
     "fixed_points",
     "frequency_response",
     "gaussian_entropy",
     "growths",
+    "homoclinic_angle",
     "kaplan_yorke_dimension",
     "knn_entropy",
     "log_abs_det",

@@ -13,12 +13,14 @@ identity and both bounds; `knn_entropy` looks at the samples alone and knows no 
 """
 
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 import scipy
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from rnnlib.dynamics.orbits import check_steps
 from rnnlib.systems import System, jacobian
@@ -137,6 +139,7 @@ def entropy_along(
     h0: float | Tensor,
     *,
     inputs: Tensor | None = None,
+    progress: bool = False,
 ) -> Entropy:
     """Follow the entropy of a distribution of states through the Jacobian of each step.
 
@@ -153,6 +156,8 @@ def entropy_along(
             of the logarithms of the sides.
         inputs: shape ``(steps, *batch, n_z)``, the same for all samples; without it the held input
             is used. The result is then the entropy given the inputs.
+        progress: whether to show a progress bar. Interrupted from the keyboard, it warns and
+            returns the steps made so far.
 
     Returns:
         The entropy, its standard error, both bounds, and the singular values that they come from.
@@ -183,14 +188,22 @@ def entropy_along(
     h0 = torch.as_tensor(h0, dtype=x.dtype, device=x.device).expand(x.shape[1:-1])
     volume = x.new_zeros(x.shape[:-1])  # samples, *batch: log|det| of the steps so far
     entropy, stderr, extremes = [h0], [torch.zeros_like(h0)], []
-    for t in range(steps):
-        z = None if inputs is None else inputs[t]
-        a = jacobian(system, x, z)
-        volume = volume + _log_abs_det(a)
-        entropy.append(h0 + volume.mean(0))  # the identity in the proof of theorem 2
-        stderr.append(volume.std(0) / len(volume) ** 0.5)
-        extremes.append(_extreme_singular_values(a))
-        x = system.step(x, z)
+    try:
+        for t in tqdm(range(steps), desc="entropy", disable=not progress, unit="step"):
+            z = None if inputs is None else inputs[t]
+            a = jacobian(system, x, z)
+            volume = volume + _log_abs_det(a)
+            sigma = _extreme_singular_values(a)
+            x = system.step(x, z)
+            entropy.append(h0 + volume.mean(0))  # the identity in the proof of theorem 2
+            stderr.append(volume.std(0) / len(volume) ** 0.5)
+            extremes.append(sigma)
+    except KeyboardInterrupt:
+        done = len(extremes)  # a step counts when all of it is there
+        if done == 0:
+            raise
+        entropy, stderr = entropy[: done + 1], stderr[: done + 1]
+        warnings.warn(f"interrupted: {done} of {steps} steps are returned.", stacklevel=3)
     sigma_min, sigma_max = (torch.stack(sigma) for sigma in zip(*extremes, strict=True))
     lower, upper = (  # (4), with the side that it is true on, and its missing other half
         torch.cat([h0[None], h0 + system.n_x * sigma.log().cumsum(0)])
@@ -251,6 +264,10 @@ def knn_entropy(samples: Tensor | np.ndarray, k: int = 3, *, whiten: bool = True
             f"k is {k} with {count} samples in {n} dimensions; k must be 1 or more, "
             f"and the samples more than both."
         )
+    # Looked for before whitening, after which equal rows may differ in their last bits. Adding 0.0
+    # makes -0.0 of the same bits as 0.0.
+    if np.unique(x + 0.0, axis=0, return_counts=True)[1].max() > k:
+        return KnnEntropy(-math.inf, math.nan)
     log_det = 0.0
     if whiten:
         u, spread, _ = np.linalg.svd(x - x.mean(0), full_matrices=False)
@@ -260,7 +277,7 @@ def knn_entropy(samples: Tensor | np.ndarray, k: int = 3, *, whiten: bool = True
     radius = scipy.spatial.cKDTree(x).query(x, [k + 1])[0][
         :, 0
     ]  # the nearest neighbour is the sample itself
-    if not radius.all():
+    if not radius.all():  # apart by so little that the distance underflows
         return KnnEntropy(-math.inf, math.nan)
     log_ball = n / 2 * math.log(math.pi) - scipy.special.gammaln(n / 2 + 1)
     terms = n * np.log(radius)

@@ -1,5 +1,6 @@
 """The Lyapunov spectrum, and the dimension of an attractor that follows from it."""
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -26,7 +27,6 @@ class LyapunovSpectrum(NamedTuple):
     error: Tensor
 
 
-@torch.no_grad()
 def lyapunov_spectrum(
     system: System,
     x0: Tensor,
@@ -36,12 +36,14 @@ def lyapunov_spectrum(
     burn_in: int = 0,
     inputs: Tensor | None = None,
     seed: int = 0,
+    differentiable: bool = False,
     progress: bool = False,
 ) -> LyapunovSpectrum:
     """Return the first ``k`` Lyapunov exponents along an orbit, by QR at every step.
 
     ``k`` random orthonormal tangent vectors are moved along the orbit; the logarithms of the
-    diagonal of R, averaged over the steps, are the exponents.
+    diagonal of R, averaged over the steps, are the exponents. Interrupted from the keyboard, it
+    warns and returns those of the steps made so far.
 
     Args:
         system: the system, with batch axes or without.
@@ -52,6 +54,10 @@ def lyapunov_spectrum(
             and the vectors have settled.
         inputs: shape ``(burn_in + steps, *batch, n_z)``; without it the held input is used.
         seed: of the random initial tangent vectors.
+        differentiable: whether the exponents carry a gradient to parameters, state and inputs that
+            require one. It is that of the mean over these very steps: on a chaotic orbit it grows
+            as the orbit's own sensitivity does, so the steps should be few there. Every step stays
+            in memory.
         progress: whether to show a progress bar.
 
     Returns:
@@ -62,52 +68,97 @@ def lyapunov_spectrum(
 
     Raises:
         ValueError: ``k`` is not in 1..n_x, a negative burn-in, fewer than ten steps, too few
-            inputs.
+            inputs, nothing to differentiate by, and as `push_forward`.
+        TypeError: a state in half precision, and as `System.initial_state`.
 
     Reference:
         G. Benettin, L. Galgani, A. Giorgilli, J.-M. Strelcyn, "Lyapunov characteristic exponents
         for smooth dynamical systems", Meccanica 15 (1980); J.-P. Eckmann, D. Ruelle, "Ergodic
         theory of chaos and strange attractors", Reviews of Modern Physics 57 (1985).
     """
+    k = check_exponents(system, k)
+    check_steps(steps, burn_in)
+    if steps < BLOCKS:
+        raise ValueError(f"steps is {steps}; the exponents need at least {BLOCKS}.")
+    if differentiable and not system.asks_for_gradients(x0, inputs):
+        raise ValueError(
+            "differentiable is True, but no parameter, state or input requires a gradient (or "
+            "torch.no_grad is on): give one that does, as in system.at({name: weight})."
+        )
+    system.check_inputs(inputs, burn_in + steps, f"burn_in={burn_in} and steps={steps}")
+    with torch.set_grad_enabled(differentiable):
+        x = system.initial_state(x0, None if inputs is None else inputs[0])
+        q = random_frame(x, k, seed)
+        sums = [x.new_zeros(*x.shape[:-1], k)] * BLOCKS
+        counts = [0] * BLOCKS
+        unresolved = x.new_zeros(*x.shape[:-1], k)
+        tangents = Tangents(system, x, burn_in + steps, inputs)
+        bar = tqdm(range(burn_in + steps), desc="Lyapunov", disable=not progress, unit="step")
+        try:
+            for t in bar:
+                x, v = tangents.push(q)
+                q, r = torch.linalg.qr(v)
+                if t < burn_in:
+                    continue
+                stretch, least = stretched(v, r)
+                unresolved += stretch <= least
+                stretch = torch.maximum(stretch, least).clamp(min=torch.finfo(x.dtype).tiny)
+                block = (t - burn_in) * BLOCKS // steps
+                sums[block] = sums[block] + stretch.log()
+                counts[block] += 1
+        except KeyboardInterrupt:
+            steps = sum(counts)
+            if steps < BLOCKS:
+                raise
+            warnings.warn(f"interrupted: these are the exponents of {steps} steps.", stacklevel=2)
+        blocks = [total / n for total, n in zip(sums, counts, strict=True) if n]
+        exponents = sum(sums) / steps
+        error = torch.stack(blocks).std(0) / len(blocks) ** 0.5
+        singular = unresolved > steps / 2
+        exponents = exponents.masked_fill(singular, -torch.inf)
+        # clamp() maps NaN to NaN, but an overflowing orbit can pass through infinities first
+        finite = torch.isfinite(x).all(-1, keepdim=True)
+        return LyapunovSpectrum(
+            exponents.masked_fill(~finite, torch.nan),
+            error.masked_fill(singular | ~finite, torch.nan),
+        )
+
+
+def check_exponents(system: System, k: int | None) -> int:
+    """Return how many exponents are meant by ``k``, all for None, or raise a ValueError."""
     k = system.n_x if k is None else k
     if not 1 <= k <= system.n_x:
         raise ValueError(
             f"k is {k}; {system.name} has n_x={system.n_x} exponents, so 1 to {system.n_x}."
         )
-    check_steps(steps, burn_in)
-    if steps < BLOCKS:
-        raise ValueError(f"steps is {steps}; the exponents need at least {BLOCKS}.")
-    system.check_inputs(inputs, burn_in + steps, f"burn_in={burn_in} and steps={steps}")
-    x = system.initial_state(x0, None if inputs is None else inputs[0])
-    generator = torch.Generator().manual_seed(seed)
-    random = torch.randn(system.n_x, k, generator=generator, dtype=torch.float64)
-    q = torch.linalg.qr(random.to(x))[0].expand(*x.shape, k)
-    floor = 4 * system.n_x * torch.finfo(x.dtype).eps
-    sums = x.new_zeros(BLOCKS, *x.shape[:-1], k)
-    counts = x.new_zeros(BLOCKS, *[1] * x.dim())
-    unresolved = x.new_zeros(*x.shape[:-1], k)
-    tangents = Tangents(system, x, burn_in + steps, inputs)
-    for t in tqdm(range(burn_in + steps), desc="Lyapunov", disable=not progress, unit="step"):
-        x, v = tangents.push(q)
-        q, r = torch.linalg.qr(v)
-        if t < burn_in:
-            continue
-        stretch = r.diagonal(dim1=-2, dim2=-1).abs()
-        least = floor * torch.linalg.vector_norm(v, dim=-2)  # what rounding leaves of a null vector
-        unresolved += stretch <= least
-        tiny = torch.finfo(x.dtype).tiny
-        block = (t - burn_in) * BLOCKS // steps
-        sums[block] += torch.maximum(stretch, least).clamp(min=tiny).log()
-        counts[block] += 1
-    exponents = sums.sum(0) / steps
-    error = (sums / counts).std(0) / BLOCKS**0.5
-    singular = unresolved > steps / 2
-    exponents = exponents.masked_fill(singular, -torch.inf)
-    # clamp() maps NaN to NaN, but an overflowing orbit can pass through infinities first
-    finite = torch.isfinite(x).all(-1, keepdim=True)
-    return LyapunovSpectrum(
-        exponents.masked_fill(~finite, torch.nan), error.masked_fill(singular | ~finite, torch.nan)
-    )
+    return k
+
+
+def random_frame(x: Tensor, k: int, seed: int) -> Tensor:
+    """Return ``k`` random orthonormal vectors, the same at each state, shape ``(*x.shape, k)``."""
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"x0 is {x.dtype}; tangent vectors need float32 or, better, float64: use x0.double() "
+            f"and system.to(torch.float64)."
+        )
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    shape = (x.shape[-1], k)
+    random = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+    return torch.linalg.qr(random.to(x))[0].expand(*x.shape, k)
+
+
+def stretched(v: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+    """Return by how much each vector was stretched, and what rounding leaves of a null vector.
+
+    Args:
+        v: the moved vectors, shape ``(*batch, n_x, k)``.
+        r: the triangular factor of their QR decomposition, shape ``(*batch, k, k)``.
+
+    Returns:
+        Two tensors of shape ``(*batch, k)``. A stretch of at most the second is lost.
+    """
+    floor = 4 * v.shape[-2] * torch.finfo(v.dtype).eps
+    return r.diagonal(dim1=-2, dim2=-1).abs(), floor * torch.linalg.vector_norm(v, dim=-2)
 
 
 def kaplan_yorke_dimension(exponents: Tensor) -> Tensor:

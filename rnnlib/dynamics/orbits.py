@@ -1,5 +1,6 @@
 """Simulation with burn-in, and the orbit diagram."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -86,6 +87,7 @@ def simulate(
     """Iterate equation (1) and return what is observed after the burn-in.
 
     What is dropped is never stored: memory is that of the ``steps`` kept, whatever the burn-in.
+    Interrupted from the keyboard, it warns and returns the steps kept so far.
 
     Args:
         system: the system, with batch axes or without.
@@ -118,12 +120,20 @@ def simulate(
         progress=progress,
         gradients=gradients,
     )
-    for t, (x, z) in enumerate(states):
-        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
-            seen = _observed(system, x, z, observe)
-            if kept is None:
-                kept = stack_into(steps, seen)
-            kept[t] = seen
+    done = 0
+    try:
+        for x, z in states:
+            with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+                seen = _observed(system, x, z, observe)
+                if kept is None:
+                    kept = stack_into(steps, seen)
+                kept[done] = seen
+            done += 1
+    except KeyboardInterrupt:
+        if done == 0:
+            raise
+        warnings.warn(f"interrupted: {done} of {steps} steps are returned.", stacklevel=2)
+        return kept[:done]
     return kept
 
 

@@ -145,6 +145,45 @@ def test_the_standard_error_covers_the_truth():
     assert misses <= 6  # 2 expected
 
 
+def test_the_reported_error_is_the_spread_between_samples():
+    """Hypothesis: over 40 clouds it is the standard deviation of the entropy, within a third."""
+    lstm, generator = chaotic_lstm(), torch.Generator().manual_seed(0)
+    clouds = [X0 + 0.1 * torch.randn(100, 4, generator=generator, **REAL) for _ in range(40)]
+    runs = [entropy_along(lstm, cloud, 3, 0.0) for cloud in clouds]
+    spread = torch.stack([run.entropy[-1] for run in runs]).std()
+    claimed = torch.stack([run.stderr[-1] for run in runs]).square().mean().sqrt()
+    assert 0.67 < claimed / spread < 1.5
+
+
+def test_the_bounds_are_those_of_the_extreme_samples():
+    """Hypothesis: of three samples of the logistic map the steepest and the flattest count."""
+    x0 = torch.tensor([[0.1], [0.4], [0.9]], **REAL)
+    found = entropy_along(rnnlib.logistic(4.0), x0, 1, 0.0)
+    slopes = (4 - 8 * x0[:, 0]).abs()
+    assert found.sigma_min[0] == slopes.min() and found.sigma_max[0] == slopes.max()
+
+
+def test_an_interrupted_run_is_that_of_the_steps_made():
+    """Hypothesis: with a warning; before the first step the interrupt goes through."""
+    calls = [0]
+
+    def step(x):
+        calls[0] += 1
+        if calls[0] > 12:
+            raise KeyboardInterrupt
+        return x / 2
+
+    x0 = draw(0, 20, 1)
+    system = rnnlib.from_step(step, 1, derivative="reverse")  # two calls a step
+    with pytest.warns(UserWarning, match="interrupted: 6 of 50 steps"):
+        run = entropy_along(system, x0, 50, 0.0, progress=True)
+    expected = -math.log(2) * torch.arange(7, **REAL)
+    assert torch.allclose(run.entropy, expected) and run.stderr.shape == (7,)
+    assert run.lower.shape == (7,) and run.sigma_max.shape == (6,)
+    with pytest.raises(KeyboardInterrupt):
+        entropy_along(system, x0, 50, 0.0)
+
+
 # --- the determinant ---
 
 
@@ -337,6 +376,21 @@ def test_atoms_and_hyperplanes_have_entropy_minus_infinity():
     flat = torch.cat([draw(0, 100, 2), torch.full((100, 1), 0.3, **REAL)], dim=-1)
     assert knn_entropy(flat).entropy == -math.inf
     assert gaussian_entropy(torch.zeros(2, 2, **REAL)) == -math.inf
+
+
+@pytest.mark.parametrize(("n", "seed"), [(2, 4), (6, 5), (12, 0), (40, 1)])
+@pytest.mark.parametrize("whiten", [True, False])
+def test_an_atom_stays_one_under_whitening(n, seed, whiten):
+    """Hypothesis: four samples that coincide are an atom for k = 3 and none for k = 4."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(1003, n, generator=generator, **REAL)
+    same = torch.randperm(1003, generator=generator)[:4]
+    x[same] = x[same[0]].clone()
+    assert knn_entropy(x, whiten=whiten).entropy == -math.inf
+    assert math.isfinite(knn_entropy(x, k=4, whiten=whiten).entropy)
+    x[same[0], 0] = 0.0
+    x[same[1:], 0] = -0.0
+    assert knn_entropy(x, whiten=whiten).entropy == -math.inf
 
 
 def test_box_entropy_counts_boxes():

@@ -170,6 +170,90 @@ def test_a_contraction_has_no_exponent_above_the_log_of_its_constant(seed, const
     assert exponents.item() <= math.log(constant) + 1e-12
 
 
+def spectrum_of(make, x0, steps, **options):
+    return lambda w: (
+        rnnlib.lyapunov_spectrum(make(w), x0, steps, differentiable=True, **options).exponents
+    )
+
+
+def test_exponents_are_differentiable_in_the_weights():
+    """Hypothesis: their gradient is that of finite differences: at the fixed point of an LSTM and
+    along the chaotic one, for all exponents and for the leading ones, in x0 and inputs too."""
+    torch.manual_seed(0)
+    at_rest = rnnlib.from_module(torch.nn.LSTM(1, 2).double()).hold(torch.ones(1, **F64))
+    w = at_rest.theta["weight_hh_l0"].clone().requires_grad_()
+    x0 = torch.zeros(4, **F64)
+    found = spectrum_of(lambda w: at_rest.at({"weight_hh_l0": w}), x0, 12, burn_in=5)
+    assert torch.autograd.gradcheck(found, w, atol=1e-5)
+    theta = chaotic_lstm().theta["weight_hh_l0"].clone().requires_grad_()
+    for k in (1, 3):
+        assert torch.autograd.gradcheck(spectrum_of(chaotic_lstm, X0, 10, k=k), theta, atol=1e-5)
+    driven = rnnlib.from_step(lambda x, z: torch.tanh(2 * x.flip(-1) * z + x), 2, 2)
+
+    def by_both(x0, inputs):
+        return rnnlib.lyapunov_spectrum(
+            driven, x0, 10, inputs=inputs, differentiable=True
+        ).exponents
+
+    start, inputs = torch.rand(2, **F64), torch.rand(10, 2, **F64)
+    assert torch.autograd.gradcheck(by_both, (start.requires_grad_(), inputs.requires_grad_()))
+
+
+def test_the_gradient_of_an_exponent_at_rest_has_its_closed_form():
+    """Hypothesis: x' = a x has the exponent log a, so the derivative 1 / a."""
+    a = torch.tensor([[0.7]], **F64, requires_grad=True)
+    found = rnnlib.lyapunov_spectrum(
+        rnnlib.linear(a), torch.ones(1, **F64), 10, differentiable=True
+    )
+    found.exponents.sum().backward()
+    assert a.grad.item() == pytest.approx(1 / 0.7)
+
+
+def test_no_gradient_is_recorded_unless_asked_for():
+    a = torch.tensor([[0.7]], **F64, requires_grad=True)
+    arguments = rnnlib.linear(a), torch.ones(1, **F64), 10
+    assert not rnnlib.lyapunov_spectrum(*arguments).exponents.requires_grad
+    net = torch.nn.Linear(2, 2, **F64)
+    closure = rnnlib.from_step(lambda x: torch.tanh(net(x)), 2)
+    assert not rnnlib.lyapunov_spectrum(closure, torch.ones(2, **F64), 10).exponents.requires_grad
+    with pytest.raises(ValueError, match="no parameter, state or input requires a gradient"):
+        rnnlib.lyapunov_spectrum(chaotic_lstm(), X0, 10, differentiable=True)
+    with torch.no_grad(), pytest.raises(ValueError, match="torch.no_grad is on"):
+        rnnlib.lyapunov_spectrum(*arguments, differentiable=True)
+
+
+def interrupted_after(system, calls):
+    """Return the system with a step that a keyboard interrupt ends at some call."""
+    left = [calls]
+
+    def f(x, z, theta):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return system.f(x, z, theta)
+
+    return dataclasses.replace(system, f=f)
+
+
+def test_an_interrupted_spectrum_is_that_of_the_steps_made():
+    """Hypothesis: with a warning; before ten steps the interrupt goes through."""
+    wide = rnnlib.linear(0.5 * torch.eye(40, **F64))  # does not run ahead
+    x0 = torch.ones(40, **F64)
+    with pytest.warns(UserWarning, match="interrupted: these are the exponents of 63 steps"):
+        found = rnnlib.lyapunov_spectrum(
+            interrupted_after(wide, 70), x0, 200, k=2, burn_in=7, progress=True
+        )
+    torch.testing.assert_close(found.exponents, torch.full((2,), math.log(0.5), **F64))
+    assert (found.error < 1e-12).all()
+    with pytest.raises(KeyboardInterrupt):
+        rnnlib.lyapunov_spectrum(interrupted_after(wide, 9), x0, 200, k=2)
+
+
+def test_half_precision_is_refused():
+    with pytest.raises(TypeError, match="x0 is torch.float16; tangent vectors need"):
+        rnnlib.lyapunov_spectrum(rnnlib.henon().to(torch.float16), X0[:2].half(), 10)
+
+
 def test_the_kaplan_yorke_dimension_covers_its_ends():
     """Hypothesis: 0 for a sink, n when no sum is negative, and the closed form in between."""
     spectra = torch.tensor([[-1.0, -2.0], [0.5, 0.1], [0.4, -1.6], [0.0, -1.0]], **F64)

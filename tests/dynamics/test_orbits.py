@@ -80,6 +80,24 @@ def test_batch_axes_of_states_and_inputs_broadcast():
         rnnlib.simulate(net, torch.ones(5, 3, **F64), 5, inputs=u)
 
 
+def test_an_interrupted_simulation_returns_what_it_has():
+    """Hypothesis: with a warning; before the first kept step the interrupt goes through."""
+
+    def counter(last):
+        def step(x):
+            if x.item() >= last:
+                raise KeyboardInterrupt
+            return x + 1
+
+        return rnnlib.from_step(step, n_x=1)
+
+    with pytest.warns(UserWarning, match="interrupted: 4 of 9 steps"):
+        kept = rnnlib.simulate(counter(6), torch.zeros(1, **F64), 9, burn_in=2, progress=True)
+    assert kept[:, 0].tolist() == [3.0, 4.0, 5.0, 6.0]
+    with pytest.raises(KeyboardInterrupt):
+        rnnlib.simulate(counter(1), torch.zeros(1, **F64), 9, burn_in=2)
+
+
 def test_inputs_are_used_in_order():
     """Hypothesis: x -> z shows the inputs after the burn-in."""
     echo = rnnlib.from_step(lambda x, z: z, n_x=2, n_z=2)
