@@ -47,14 +47,15 @@ def returns(distances: dict[str, dict[str, Tensor]]):
         fig, axes = plt.subplots(
             len(distances), 1, figsize=(WIDTH, 1.9 * len(distances)), sharex=True
         )
-        for ax, (title, curves) in zip(np.atleast_1d(axes), distances.items(), strict=True):
+        axes = np.atleast_1d(axes)
+        for ax, (title, curves) in zip(axes, distances.items(), strict=True):
             for (label, curve), style in zip(curves.items(), ("-", "--", ":"), strict=False):
                 ax.semilogy(curve.clamp(min=1e-16).numpy(), style, label=label)
             least = min(float(curve.min()) for curve in curves.values())
             ax.set(ylabel="distance", ylim=(max(least / 5, 1e-16), 5))
             ax.set_title(title, fontsize=10)
             ax.legend(loc="center right")
-        ax.set_xlabel("steps after the disturbance")
+        axes[-1].set_xlabel("steps after the disturbance")
         plt.close(fig)
     return fig
 

@@ -65,7 +65,7 @@ def bifurcation(
         top.set(xlabel=case.symbol, ylabel="$x$" if case.n_x == 1 else "$x_1$")
         top.set_title(f"{case.name}: {case.equation}")
 
-        eigenvalues = roots.eigenvalues.numpy()
+        eigenvalues = roots.eigenvalues
         if complex_pair:
             _unit_circle(bottom)
             for side in (0, 1):
@@ -79,7 +79,7 @@ def bifurcation(
                 )
             bottom.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", aspect="equal")
         else:
-            _branches(bottom, at, eigenvalues[:, 0].real, roots.stability)
+            _branches(bottom, at, eigenvalues[:, 0].real.numpy(), roots.stability)
             for one in (-1, 1):
                 bottom.axhline(one, color="black", lw=1)
             bottom.plot(case.at, case.eigenvalue, "k*", ms=11, label="closed form")

@@ -1,9 +1,12 @@
 """The figures of the chapter on the chaotic LSTM, and the picture of the landing page."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from rnnlib.figures import BLUE, GREY, ORANGE, RED, SEQUENTIAL, WIDTH, book_style
 
@@ -80,7 +83,7 @@ def cost_plane(s1, s2, cost) -> Figure:
     with book_style():
         figure = plt.figure(figsize=(WIDTH, 8))
         grid = figure.add_gridspec(2, 1, height_ratios=(1.15, 1))
-        above = figure.add_subplot(grid[0], projection="3d")
+        above: Any = figure.add_subplot(grid[0], projection="3d")  # mpl_toolkits has no types
         mesh = np.meshgrid(s1, s2, indexing="ij")
         above.plot_surface(
             *mesh, cost, cmap=SEQUENTIAL, rcount=len(s1), ccount=len(s2), linewidth=0,
@@ -115,7 +118,7 @@ def strange_attractor(h) -> Figure:
         figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 8))
         top.plot(*h.T, color=BLUE, markersize=0.5, alpha=0.4, **DOTS)
         corner = centre - half
-        top.add_patch(plt.Rectangle(corner, *(2 * half), fill=False, color=RED, linewidth=1.5))
+        top.add_patch(Rectangle(corner, *(2 * half), fill=False, color=RED, linewidth=1.5))
         top.set(xlabel="$h_1$", ylabel="$h_2$", title="(a) the attractor")
         bottom.plot(*near.T, color=BLUE, markersize=2, alpha=0.6, **DOTS)
         bottom.set(xlabel="$h_1$", ylabel="$h_2$", title="(b) the box in (a), magnified")

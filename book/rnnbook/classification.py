@@ -1,6 +1,7 @@
 """Figures of the chapter on sequence classification."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -213,7 +214,7 @@ def tubes(samples: Mapping[str, Samples], pairs=(("p", "pp"), ("b", "pp")), step
         fig = plt.figure(figsize=(WIDTH, 2.9 * len(samples)))
         for row, (name, sample) in enumerate(samples.items()):
             for column, (letter, output) in enumerate(pairs):
-                ax = fig.add_subplot(
+                ax: Any = fig.add_subplot(  # mpl_toolkits has no types
                     len(samples), 2, 2 * row + column + 1, projection="3d", computed_zorder=False
                 )
                 i, j = SYMBOLS.index(letter), CLASSES.index(output)

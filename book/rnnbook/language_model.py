@@ -6,6 +6,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FormatStrFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 from torch import Tensor
 
 from rnnlib.figures import GREY, PALETTE, SEQUENTIAL, WIDTH, book_style
@@ -68,10 +75,10 @@ def perplexities(
                 label, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                 fontsize=8.5,
             )  # fmt: skip
-        ax.yaxis.set_major_locator(plt.LogLocator(base=10, subs=(1, 1.5, 2, 3, 4, 5, 7)))
-        ax.yaxis.set_major_formatter(plt.FormatStrFormatter("%g"))
-        ax.yaxis.set_minor_locator(plt.NullLocator())
-        ax.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+        ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 1.5, 2, 3, 4, 5, 7)))
+        ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="epoch", ylabel="perplexity, validation text")
         fig.legend(loc="outside lower center", ncols=2)
         plt.close(fig)
@@ -133,7 +140,7 @@ def _visited(ax, epochs: np.ndarray, orbits: np.ndarray) -> None:
     for k, colour in zip(range(starts), PALETTE, strict=False):
         x = np.repeat(epochs + shift[k], orbits.shape[1])
         ax.plot(x, orbits[:, :, k].ravel(), ".", ms=2, color=colour, rasterized=True)
-    ax.xaxis.set_major_locator(plt.MaxNLocator(5, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def settling(runs: Mapping[str, LanguageSamples]) -> Figure:
@@ -162,13 +169,13 @@ def settling(runs: Mapping[str, LanguageSamples]) -> Figure:
         top.axhline(0, color="black", lw=1)
         top.set(ylabel="largest exponent, nats")
         bottom.set(xlabel="epoch", ylabel="words before the cycle", yscale="log")
-        bottom.yaxis.set_major_locator(plt.LogLocator(base=10, subs=(1, 2, 5)))
-        bottom.yaxis.set_major_formatter(plt.FormatStrFormatter("%g"))
-        bottom.yaxis.set_minor_locator(plt.NullLocator())
+        bottom.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+        bottom.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        bottom.yaxis.set_minor_locator(NullLocator())
         bottom.plot([], [], color="black", label="longest")
         bottom.plot([], [], color="black", ls=":", label="median")
         bottom.legend(loc="best", ncols=2)
-        bottom.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+        bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
         fig.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         plt.close(fig)
     return fig
@@ -201,10 +208,10 @@ def context(measured: Mapping[str, tuple[Sequence[int], Tensor]]) -> Figure:
         ax.set_xlabel("words read before, from the zero state")
         low, high = ax.get_ylim()
         if high < 10 * low:
-            ax.yaxis.set_major_locator(plt.MaxNLocator(6))
+            ax.yaxis.set_major_locator(MaxNLocator(6))
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(plt.FormatStrFormatter("%g"))
-            axis.set_minor_formatter(plt.NullFormatter())
+            axis.set_major_formatter(FormatStrFormatter("%g"))
+            axis.set_minor_formatter(NullFormatter())
         fig.legend(loc="outside lower center", ncols=2)
         plt.close(fig)
     return fig

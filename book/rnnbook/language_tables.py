@@ -125,12 +125,12 @@ def writing(measured: Mapping[str, Mapping[str, Any]], caption: str) -> HTML:
 
 def _merging(times: Sequence[float | None], agreement: float) -> str:
     """Return the median time of pairs, the share of those that stay apart, and of equal words."""
-    times = np.array([np.inf if t is None else t for t in times])
+    steps = np.array([np.inf if t is None else t for t in times])
     parts = []
-    if np.isfinite(np.median(times)):
-        parts.append(f"{np.median(times):.0f} words")
-    if np.isinf(times).any():
-        parts.append(f"{np.isinf(times).mean():.0%} apart ({agreement:.0%} equal words)")
+    if np.isfinite(np.median(steps)):
+        parts.append(f"{np.median(steps):.0f} words")
+    if np.isinf(steps).any():
+        parts.append(f"{np.isinf(steps).mean():.0%} apart ({agreement:.0%} equal words)")
     return ", ".join(parts)
 
 

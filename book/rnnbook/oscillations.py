@@ -2,7 +2,9 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 from torch import Tensor
 
 from rnnlib.dynamics import Oscillation
@@ -53,15 +55,16 @@ def staircase(omega: Tensor, answers: dict[str, Oscillation]) -> Figure:
         fig, axes = plt.subplots(
             len(answers), 1, figsize=(WIDTH, 0.45 * WIDTH * len(answers)), sharex=True
         )
-        for ax, (label, answer) in zip(np.atleast_1d(axes), answers.items(), strict=True):
+        axes = np.atleast_1d(axes)
+        for ax, (label, answer) in zip(axes, answers.items(), strict=True):
             colour, period = COLOURS.get(label, PURPLE), 2 * np.pi / answer.frequency
             ax.plot(omega, 2 * np.pi / omega, color="black", lw=1, label="asked for")
             ax.plot(omega, period, ".", ms=3, color=colour, label=label)
-            ax.yaxis.set_major_locator(plt.MultipleLocator(1))
+            ax.yaxis.set_major_locator(MultipleLocator(1))
             span = 2 * np.pi / omega
             ax.set(ylabel="period, steps", ylim=(float(span.min()) - 1, float(span.max()) + 1))
             ax.legend(loc="upper right")
-        ax.set_xlabel(f"input $\\omega$, {RATE}")
+        axes[-1].set_xlabel(f"input $\\omega$, {RATE}")
         plt.close(fig)
     return fig
 
@@ -76,15 +79,14 @@ def returning(distances: dict[str, tuple[Tensor, Tensor]]) -> Figure:
         fig, axes = plt.subplots(
             len(distances), 1, figsize=(WIDTH, 2.0 * len(distances) + 0.5), sharex=True
         )
-        for ax, (title, (to_set, to_twin)) in zip(
-            np.atleast_1d(axes), distances.items(), strict=True
-        ):
+        axes = np.atleast_1d(axes)
+        for ax, (title, (to_set, to_twin)) in zip(axes, distances.items(), strict=True):
             ax.semilogy(to_set.clamp(min=1e-16), label="to the orbit, as a set")
             ax.semilogy(to_twin.clamp(min=1e-16), "--", label="to the undisturbed twin")
             ax.set_ylabel("distance")
             ax.set_title(title, fontsize=10)
-        ax.set_xlabel("steps after the disturbance")
-        fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        axes[-1].set_xlabel("steps after the disturbance")
+        fig.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         plt.close(fig)
     return fig
 
@@ -128,12 +130,10 @@ def free_run(
                 bottom.plot(steps, amplitudes[title][:, i], color=colour)
             top.set_title(title, fontsize=10)
             bottom.set(xlabel="step", ylim=(0, 1.6))
-            bottom.xaxis.set_major_locator(plt.MaxNLocator(3))
+            bottom.xaxis.set_major_locator(MaxNLocator(3))
         axes[0, 0].set_ylabel("turns ahead of the sine")
         axes[1, 0].set_ylabel("amplitude")
-        scale = plt.cm.ScalarMappable(
-            plt.Normalize(float(omega[0]), float(omega[-1])), cmap=SEQUENTIAL
-        )
+        scale = plt.cm.ScalarMappable(Normalize(float(omega[0]), float(omega[-1])), cmap=SEQUENTIAL)
         fig.colorbar(scale, ax=axes, label=f"input $\\omega$, {RATE}", location="bottom", aspect=40)
         plt.close(fig)
     return fig

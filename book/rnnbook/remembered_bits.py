@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -50,9 +51,9 @@ def fates(found: Mapping[str, Fate], envelopes: Mapping[str, Tensor] | None = No
         for ax in axes[-1]:
             ax.set_xlabel("equal letters")
         handles = [
-            plt.Line2D([], [], color=GREY, label="two classes"),
-            plt.Line2D([], [], color="black", ls=":", label="one class"),
-            plt.Line2D([], [], color="black", ls="--", lw=1, label="certified bound"),
+            Line2D([], [], color=GREY, label="two classes"),
+            Line2D([], [], color="black", ls=":", label="one class"),
+            Line2D([], [], color="black", ls="--", lw=1, label="certified bound"),
         ]
         fig.legend(handles=handles, loc="outside upper center", ncols=3)
         plt.close(fig)
@@ -95,8 +96,8 @@ def plane(seen: Mapping[str, Places], classes: Tensor) -> Figure:
             ax.set_ylabel("q second (log-odds)")
         handles, names = axes[0, 0].get_legend_handles_labels()
         handles += [
-            plt.Line2D([], [], color="black", marker="o", ms=10, mfc="none", ls=""),
-            plt.Line2D([], [], color="black", marker="x", mew=1.6, ls=""),
+            Line2D([], [], color="black", marker="o", ms=10, mfc="none", ls=""),
+            Line2D([], [], color="black", marker="x", mew=1.6, ls=""),
         ]
         fig.legend(
             handles,

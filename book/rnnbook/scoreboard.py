@@ -28,15 +28,16 @@ def accuracies(panels: dict[str, Sequence[Score]]) -> Figure:
             len(panels), sharex=True, figsize=(WIDTH, 0.6 + 2.2 * len(panels)), squeeze=False
         )
         for ax, (title, scores) in zip(axes[:, 0], panels.items(), strict=True):
+            lengths = sorted({s.claim.settings["length"] for s in scores})
             for shift, (model, colour) in zip((0.97, 1.0, 1.03), COLOURS.items(), strict=True):
                 ours = [s for s in scores if s.claim.settings.get("model") == model]
-                lengths = np.array([s.claim.settings["length"] for s in ours])
+                at = np.array([s.claim.settings["length"] for s in ours])
                 values = [s.claim.value for s in ours]
-                ax.plot(lengths, values, color=colour, lw=1, alpha=0.6)
-                for length, score in zip(lengths, ours, strict=True):
+                ax.plot(at, values, color=colour, lw=1, alpha=0.6)
+                for length, score in zip(at, ours, strict=True):
                     for runs, face in ((score.last, colour), (score.so_far, "none")):
-                        at = np.full(len(runs), shift * length)
-                        ax.scatter(at, runs, s=24, facecolor=face, edgecolor=colour, zorder=3)
+                        near = np.full(len(runs), shift * length)
+                        ax.scatter(near, runs, s=24, facecolor=face, edgecolor=colour, zorder=3)
             ax.axhline(0.25, color="black", ls=":", lw=1)
             ax.set(title=title, ylim=(0.15, 1.05), ylabel="validation accuracy", xscale="log")
             ax.set_xticks(lengths, [str(n) for n in lengths])

@@ -1,9 +1,12 @@
 """Figures of the chapter on sine generation: how an oscillation is learned."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from rnnlib.figures import (
@@ -36,7 +39,7 @@ def birth(
         until: the last epoch to show.
     """
     last = samples.epochs[-1] if until is None else until
-    table = table[table["epoch"] <= last]
+    table = table.loc[table["epoch"] <= last]
     with book_style():
         fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 0.9 * WIDTH), sharex=True)
         visited = samples.orbits[samples.epochs <= last, :, 0, :, 0]  # epoch, step, start
@@ -80,21 +83,21 @@ def tubes(runs: dict[str, Samples]) -> Figure:
         rows = (len(runs) + 1) // 2
         fig = plt.figure(figsize=(WIDTH, 0.5 * WIDTH * rows))
         for place, (title, samples) in enumerate(runs.items(), start=1):
-            ax = fig.add_subplot(rows, 2, place, projection="3d")
+            ax: Any = fig.add_subplot(rows, 2, place, projection="3d")  # no types in mpl_toolkits
             y = samples.orbits[:, 1:, 0, :, 0]  # epoch, step, start
             slope = np.diff(samples.orbits[:, :, 0, :, 0], axis=1)
             epochs = np.broadcast_to(samples.epochs[:, None, None], y.shape)
             inside = np.flatnonzero((np.abs(y) < 1.6) & (np.abs(slope) < 0.5))
             chosen = inside[:: max(1, len(inside) // POINTS)]
-            epoch, *rest = (part.ravel()[chosen] for part in (epochs, y, slope))
-            ax.scatter(epoch, *rest, c=epoch, s=0.4, cmap=SEQUENTIAL, rasterized=True)
+            epoch, height, rise = (part.ravel()[chosen] for part in (epochs, y, slope))
+            ax.scatter(epoch, height, rise, c=epoch, s=0.4, cmap=SEQUENTIAL, rasterized=True)
             ax.set(xlim=(0, samples.epochs[-1]), ylim=(-1.6, 1.6), zlim=(-0.5, 0.5))
             ax.set_title(title, fontsize=10, loc="center", y=0.94)
             ax.set_xlabel("epoch", fontsize=9, labelpad=-5)
             ax.set_ylabel("$y_t$", fontsize=9, labelpad=-7)
             ax.set_zlabel("$y_t - y_{t-1}$", fontsize=9, labelpad=-6)
             ax.tick_params(labelsize=7, pad=-3)
-            ax.xaxis.set_major_locator(plt.MaxNLocator(3))
+            ax.xaxis.set_major_locator(MaxNLocator(3))
             ax.set_yticks([-1, 0, 1])
             ax.set_zticks([-0.4, 0, 0.4])
             ax.set_box_aspect((1.7, 1, 1), zoom=0.95)
@@ -157,8 +160,7 @@ def multipliers(table: pd.DataFrame, crossings: pd.DataFrame) -> Figure:
             plane.legend(loc="lower left")
         fig.colorbar(dots, ax=plane, label="epoch", fraction=0.04)
         plane.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", aspect="equal")
-        far = leading.abs() > 0.85
-        if far.any():
+        if np.any(leading.abs() > 0.85):
             plane.set(xlim=(0.72, 1.18), ylim=(-0.02, 0.44))
         _exponents(below, table)
         below.legend(loc="lower right")
@@ -217,10 +219,10 @@ def _exponents(ax, table: pd.DataFrame) -> None:
         epoch, largest, table["exponent_error"], fmt=".-", ms=4, lw=0.8, color=PURPLE,
         label="largest exponent",
     )  # fmt: skip
-    lowest = max(-1.0, min(-0.3, 1.2 * float(largest.median())))
+    lowest = max(-1.0, min(-0.3, 1.2 * float(np.median(largest))))
     ax.set(xlabel="epoch", ylabel="nats per step", ylim=(lowest, 0.05))
 
 
 def _around_one(table: pd.DataFrame) -> tuple[float, float]:
-    highest = table["modulus"].max()
+    highest = float(np.fmax.reduce(table["modulus"].to_numpy()))  # NaN where a solver found none
     return 0.6, max(1.1, 1.03 * highest if highest == highest else 1.1)

@@ -77,19 +77,17 @@ def density_of_minima(
         densities: N to mean densities in the chaotic region, shape ``(spacings,)``.
         regular: the same for the largest N in the regular region.
     """
-    spacings = np.asarray(spacings)
+    at = np.asarray(spacings)
     with book_style():
         figure, axis = plt.subplots(figsize=(WIDTH, 4.2))
         colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(densities)))
-        axis.plot(spacings, 1 / (3 * spacings), "--", color=GREY, lw=1, label="white noise")
+        axis.plot(at, 1 / (3 * at), "--", color=GREY, lw=1, label="white noise")
         for colour, (n, values) in zip(colours, densities.items(), strict=True):
             seen = values > 0
-            axis.plot(spacings[seen], values[seen], "o-", ms=4, color=colour, label=f"N = {n}")
+            axis.plot(at[seen], values[seen], "o-", ms=4, color=colour, label=f"N = {n}")
         seen = regular > 0
         last = max(densities)
-        axis.plot(
-            spacings[seen], regular[seen], "s-", ms=4, color=RED, label=f"N = {last}, s < 0.85"
-        )
+        axis.plot(at[seen], regular[seen], "s-", ms=4, color=RED, label=f"N = {last}, s < 0.85")
         axis.set(xscale="log", yscale="log", xlabel="distance between samples of s")
         axis.set(ylabel="local minima per unit of s")
         axis.invert_xaxis()

@@ -85,7 +85,8 @@ def _facts(folder: Path) -> tuple[str, int, str, str, str]:
     parts = read_json(Path(folder) / "provenance.json")["parts"]
     commits = {(p["commit"] or "unknown")[:7] + ("*" if p["dirty"] else "") for p in parts}
     devices = {p["device"] for p in parts}
-    length = f", length {config.length}" if hasattr(config, "length") else ""
+    steps = getattr(config, "length", None)
+    length = "" if steps is None else f", length {steps}"
     decays = " that decays" if config.name == "sine" and config.decay_epochs else ""
     rate = f"learning rate {config.learning_rate:g}{decays}"
     what = f"{LABELS[config.model]}{length}, {rate}"

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
@@ -66,23 +67,29 @@ def basin_plane(
             if points is None:
                 fill = "white" if cycle else "black"
                 ax.plot(*attractor.points[:, axes].T.numpy(), "ko", ms=6, mfc=fill)
-        for kind in [] if points is None else np.unique(points.stability):
-            marker, colour = MARKS[kind]
-            mask = torch.as_tensor(points.stability == kind)
-            chosen = points.points[mask][:, axes].numpy()
-            periods = " or ".join(str(int(p)) for p in points.period[mask].unique())
-            inside = (np.abs(chosen) <= extent).all(1)
-            ax.plot(
-                *chosen[inside].T,
-                marker,
-                ms=8,
-                color=colour,
-                mec="white",
-                ls="",
-                label=f"{kind}, period {periods}",
-            )
+        if points is not None:
+            _mark(ax, points, axes, extent)
         ax.set(xlabel=labels[0], ylabel=labels[1], xlim=sides[:2], ylim=sides[2:])
         ax.grid(False)
         fig.legend(loc="outside lower center", ncols=1)
         plt.close(fig)
     return fig
+
+
+def _mark(ax: Axes, points: FixedPoints, axes: tuple[int, int], extent: float) -> None:
+    """Mark the points within the plane by their stability."""
+    for kind in np.unique(points.stability):
+        marker, colour = MARKS[kind]
+        mask = torch.as_tensor(points.stability == kind)
+        chosen = points.points[mask][:, axes].numpy()
+        periods = " or ".join(str(int(p)) for p in points.period[mask].unique())
+        inside = (np.abs(chosen) <= extent).all(1)
+        ax.plot(
+            *chosen[inside].T,
+            marker,
+            ms=8,
+            color=colour,
+            mec="white",
+            ls="",
+            label=f"{kind}, period {periods}",
+        )

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib.pyplot as plt
+from cycler import cycler
 
 WIDTH = 6.0  # inches; stack panels below each other rather than side by side beyond two
 # Ten colours that stay apart for most colour-blind readers: the palette "colorblind" of seaborn.
@@ -19,7 +21,7 @@ def book_style() -> Iterator[None]:
 
     Figures have a white ground; the book's style sheet turns them over in dark mode.
     """
-    settings = {
+    settings: dict[Any, Any] = {
         "figure.dpi": 110,
         "savefig.dpi": 160,
         "figure.facecolor": "white",
@@ -28,7 +30,7 @@ def book_style() -> Iterator[None]:
         "grid.alpha": 0.3,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.prop_cycle": plt.cycler(color=PALETTE),
+        "axes.prop_cycle": cycler(color=PALETTE),
         "font.size": 11,
         "axes.titlesize": 11,
         "axes.titlelocation": "left",

@@ -72,6 +72,8 @@ def multiplies_bfloat16() -> bool:
 class PackedMatrix(Tensor):
     """A matrix that `torch.nn.functional.linear` multiplies with from a packed copy."""
 
+    packed: Tensor
+
     @classmethod
     def of(cls, matrix: Tensor, rows: int) -> "PackedMatrix":
         """Pack a float32 matrix for products with ``rows`` rows."""
@@ -83,7 +85,8 @@ class PackedMatrix(Tensor):
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         with torch._C.DisableTorchFunctionSubclass():  # so that plain tensors come out
             if func is functional.linear:
-                x, matrix, bias = (*args, None)[:3]
+                x, matrix = args[:2]
+                bias = args[2] if len(args) > 2 else None
                 return torch.ops.mkldnn._linear_pointwise(x, matrix.packed, bias, "none", [], "")
             return func(*args, **(kwargs or {}))
 

@@ -79,6 +79,7 @@ def free_run(
     written = words.new_empty(burn_in + steps, len(words))
     shown = x0.new_empty(steps, len(words), readout.out_features)
     states = trajectory(loop, extended, burn_in + steps, progress=progress)
+    last = extended
     for t, (last, _) in enumerate(states):
         written[t] = last[:, -1]
         if t >= burn_in:

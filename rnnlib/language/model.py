@@ -170,9 +170,8 @@ class LanguageModel(nn.Module):
         """
         words = list(words)
         weight, bias = self.embedding.weight.detach(), self.bias.detach()
-        linear = nn.utils.skip_init(  # draws no random numbers
-            nn.Linear, self.n_hidden, 1 + len(words), dtype=dtype, device=weight.device
-        )
+        linear = nn.Linear(self.n_hidden, 1 + len(words), device="meta", dtype=dtype)
+        linear = linear.to_empty(device=weight.device)  # draws no random numbers
         with torch.no_grad():
             linear.weight[0], linear.bias[0] = weight.mean(0, dtype=dtype), bias.mean(dtype=dtype)
             linear.weight[1:], linear.bias[1:] = weight[words], bias[words]

@@ -125,6 +125,7 @@ def merging(
     loop = random_loop(model, temperature[:, None, None], (1, len(pairs), 1), seed)
     start = pairs.expand(len(temperature), *pairs.shape)
     same = torch.empty(steps, len(temperature), len(pairs), dtype=torch.bool)
+    states = start
     for t, (states, _) in enumerate(trajectory(loop, start, steps)):
         same[t] = states[..., 0, -1] == states[..., 1, -1]
     x = states[..., :-1]

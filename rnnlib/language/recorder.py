@@ -101,10 +101,11 @@ class LanguageRecorder:
         if epoch % self.every:
             return
         sample = self.sample(model)
+        arrays = {key: value.cpu().numpy() for key, value in sample.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         write(
             self.folder / f"epoch_{epoch:05}.npz",
-            lambda file: np.savez(file, **{key: v.cpu().numpy() for key, v in sample.items()}),
+            lambda file: np.savez(file, allow_pickle=False, **arrays),
         )
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ OpenBLAS, through numba's ``np.dot``, it would take 0.6 at 10 rows, but 3 times 
 processor without AVX-512, and 2 times as long once OpenBLAS starts threads of its own.
 """
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
@@ -55,11 +56,11 @@ def _in_parts(loop, batch, threads, *arrays):
 
 def _jit(function):
     """Compile without the GIL; keep the result on disk where some directory allows that."""
-    options = dict(nogil=True, error_model="numpy", fastmath={"contract"})
+    compile_ = functools.partial(numba.njit, nogil=True, error_model="numpy", fastmath={"contract"})
     try:
-        return numba.njit(cache=True, **options)(function)
+        return compile_(cache=True)(function)
     except RuntimeError:  # neither the package nor a user cache directory is writable
-        return numba.njit(**options)(function)
+        return compile_()(function)
 
 
 @_jit

@@ -109,6 +109,7 @@ class OrthogonalRNN(nn.Module):
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size, **like))
         self.skew = nn.Parameter(torch.empty(hidden_size, hidden_size, **like))
         self.bias = nn.Parameter(torch.empty(hidden_size, **like))
+        self.base: Tensor | None
         self.register_buffer("base", torch.eye(hidden_size, **like) if rebase else None)
         self.reset_parameters()
 

@@ -55,7 +55,7 @@ def weights_in_use(module: nn.Module) -> dict[str, Tensor]:
     """
     kind = _kind(module)
     with _as_in_evaluation(module):
-        if kind is OrthogonalRNN:
+        if isinstance(module, OrthogonalRNN):
             _plain(module, "skew")
             weights = {"weight_ih": _plain(module, "weight_ih"), "bias": _plain(module, "bias")}
             weights["recurrent"] = module.recurrent_matrix()
@@ -110,7 +110,7 @@ def _kind(module: nn.Module) -> type[nn.Module]:
 
 
 def _names(module: nn.Module, kind: type[nn.Module]) -> list[str]:
-    if kind in LAYERS:
+    if isinstance(module, LAYERS):
         return [name for names in module._all_weights for name in names]
     biases = ["bias"] if kind is nn.Linear else ["bias_ih", "bias_hh"]
     return (["weight"] if kind is nn.Linear else ["weight_ih", "weight_hh"]) + biases
@@ -178,7 +178,7 @@ def _try_hooks(module: nn.Module, kind: type[nn.Module], weights: Mapping[str, T
     names = ", ".join(getattr(hook, "__qualname__", type(hook).__name__) for hook in others)
     refusal = f"{type(module).__name__} has forward hooks ({names})"
     remedy = "Remove them (their handles' remove()) before the weights are read."
-    size = module.in_features if kind is nn.Linear else module.input_size
+    size = int(getattr(module, "in_features" if kind is nn.Linear else "input_size"))
     shape = (2, size) if kind in (*CELLS, nn.Linear) else (2, 1, size)
     z = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     z = z.to(next(iter(weights.values())))
@@ -191,7 +191,7 @@ def _try_hooks(module: nn.Module, kind: type[nn.Module], weights: Mapping[str, T
             seen, expected = z.clone(), plain(z)
             output = hooked(seen)
             after = {name: getattr(hooked, name) for name in weights if name != "recurrent"}
-            if kind is OrthogonalRNN:
+            if isinstance(hooked, OrthogonalRNN):
                 after["recurrent"] = hooked.recurrent_matrix()
             same = _equal(output, expected) and torch.equal(seen, z)
             same = same and all(torch.equal(after[name], w) for name, w in weights.items())

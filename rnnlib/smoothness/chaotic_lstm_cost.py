@@ -58,7 +58,9 @@ def _one_window(s, x0, targets):
         s = torch.as_tensor(s, dtype=x0.dtype)
         return cost_over(line(), s, x0=x0, targets=targets, loss=mean_squared_error).numpy()
     basis = THETA_TRUE.numpy()[None]
-    return sweep(basis, s, x0=x0, targets=targets, steps=len(targets), keep_orbit=False).cost
+    cost = sweep(basis, s, x0=x0, targets=targets, steps=len(targets), keep_orbit=False).cost
+    assert cost is not None  # with targets
+    return cost
 
 
 def on_the_line() -> System:
@@ -87,6 +89,7 @@ def derivatives_along(s: Tensor, lengths: Sequence[int], chunk: int = 256):
     for piece in s.split(chunk):
         system = on_the_line().at({"s": piece})
         c = cost_derivatives(sensitivities(system, X0, n, order=2), targets, mean_squared_error)
+        assert c.hessian is not None  # of order 2
         parts.append(torch.stack([c.gradient[index, :, 0], c.hessian[index, :, 0, 0]]))
     return torch.cat(parts, dim=-1).unbind(0)
 

@@ -69,7 +69,7 @@ def cost(
         TypeError: targets that are no tensor, or of another dtype than ``x0``.
     """
     _check_targets(targets, x0)
-    total = 0
+    total = x0.new_zeros(())
     states = trajectory(
         system, x0, len(targets), burn_in=burn_in, inputs=inputs, gradients=torch.is_grad_enabled()
     )

@@ -87,7 +87,7 @@ def multiple_shooting(
     system = _share_among_windows(system)
     aims = targets.reshape(windows, n // windows, -1)
     feeds = None if inputs is None else inputs.reshape(windows, n // windows, -1)
-    x, fit = system.initial_state(starts), 0
+    x, fit = system.initial_state(starts), starts.new_zeros(())
     for t in range(n // windows):
         z = None if feeds is None else feeds[:, t]
         x = system.step(x, z)  # (1a)

@@ -54,12 +54,13 @@ def roughness_at(
         )
     theta = dict(zip(cell.system.theta, points[:, 1:].unbind(-1), strict=True))
     free = cell.x0 is None
-    x0 = points[:, :1] if free else torch.full_like(points[:, :1], cell.x0)
+    x0 = points[:, :1] if cell.x0 is None else torch.full_like(points[:, :1], cell.x0)
     s = sensitivities(cell.system.at(theta), x0, max(lengths), with_x0=free, order=2)
     index = torch.as_tensor(lengths) - 1
     both = []
     for loss in losses:
         c = cost_derivatives(s, targets[: max(lengths)], loss.function)
+        assert c.hessian is not None  # of order 2
         bend = torch.linalg.eigvalsh(c.hessian[index]).abs().amax(-1)  # symmetric
         both.append(torch.stack([c.gradient[index].norm(dim=-1), bend]))
     return torch.stack(both, dim=1)
@@ -106,13 +107,13 @@ def measured_constants(
 
     grid = torch.cartesian_prod(*[torch.tensor([0.0, 0.5, 1.0]).double()] * n)
     points = cell.low + width * torch.cat([grid, uniform(groups * children, n)])
-    best, best_points = None, None
+    best = points.new_empty(groups, 0)
+    best_points = points.new_empty(groups, 0, n)
     for _ in range(rounds):
         values = roughness_at(cell, points, targets, lengths, losses).reshape(groups, -1)
         pool = points.expand(groups, *points.shape)
-        if best is not None:
-            values = torch.cat([best, values], dim=1)
-            pool = torch.cat([best_points, pool], dim=1)
+        values = torch.cat([best, values], dim=1)
+        pool = torch.cat([best_points, pool], dim=1)
         best, order = values.topk(elite, dim=1)
         best_points = pool.gather(1, order[..., None].expand(-1, -1, n))
         parent = torch.randint(elite, (groups, children), generator=generator)

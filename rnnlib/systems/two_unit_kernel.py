@@ -7,6 +7,7 @@ live in the L1 cache, laid out so that the compiler turns each loop over lanes i
 instructions. The generic routes `rnnlib.dynamics.orbits` and `rnnlib.cost` need no numba and agree.
 """
 
+import functools
 import math
 import numbers
 import os
@@ -29,11 +30,13 @@ def _jit(function):
     """Compile without the GIL; keep the result on disk where some directory allows that."""
     # Of fastmath only these: "reassoc" may cancel the magic-number rounding in _exp_plus. Both
     # error_model and forceinline are what lets a loop over lanes vectorise (8 times faster).
-    options = dict(nogil=True, forceinline=True, error_model="numpy", fastmath={"contract"})
+    compile_ = functools.partial(
+        numba.njit, nogil=True, forceinline=True, error_model="numpy", fastmath={"contract"}
+    )
     try:
-        return numba.njit(cache=True, **options)(function)
+        return compile_(cache=True)(function)
     except RuntimeError:  # neither the package nor a user cache directory is writable
-        return numba.njit(**options)(function)
+        return compile_()(function)
 
 
 # --- exponentials: numba calls libm once per lane (9 ns); this arithmetic vectorises (0.6 ns) ---
@@ -368,9 +371,8 @@ def lyapunov_spectrum(basis, *axes, x0, steps, burn_in=0, k=4, threads=None) -> 
 def _over_grid(kernel, grid, threads, *arguments):
     """Run a kernel over ranges of whole blocks, so that no result depends on the threads."""
     if threads is None:
-        threads = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
+        count = os.cpu_count() or 1
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
     _integer("threads", threads, 1)
     points = math.prod(grid)
     size = LANES * -(-points // (LANES * 4 * threads))  # four ranges a thread even out the load

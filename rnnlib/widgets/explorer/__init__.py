@@ -87,7 +87,8 @@ class ChaosExplorer(anywidget.AnyWidget):
         if not self.theta:
             return  # s_range came first
         family = line(torch.tensor(self.theta, dtype=torch.float64).reshape(8, 2))
-        s = torch.linspace(*self.s_range, 61, dtype=torch.float64)
+        low, high = self.s_range
+        s = torch.linspace(low, high, 61, dtype=torch.float64)
         targets = simulate(family(torch.ones(())), X0, STEPS, burn_in=BURN_IN, observe="output")
         costs = cost_over(
             family, s, x0=X0, targets=targets, burn_in=BURN_IN, loss=mean_squared_error
