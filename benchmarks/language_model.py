@@ -11,6 +11,7 @@ alternate; medians of processor time on one core count.
 Run it: python -m benchmarks.language_model
 """
 
+import tempfile
 import time
 from itertools import islice
 
@@ -20,12 +21,14 @@ from torch.nn import functional
 
 from benchmarks.table import Row, medians, one_core, row, table
 from rnnlib import simulate
-from rnnlib.language import LanguageModel, fast_closed_loop
+from rnnlib.language import LanguageModel, LanguageRecorder, fast_closed_loop
+from rnnlib.nn import multiplies_bfloat16
 from rnnlib.tasks import streams, wikitext, windows
 
 WORDS, UNITS, STEPS = 33278, 800, 20
 SAME = 50  # steps for which the words are compared: the network is chaotic
 DECODING_BAR = 2.5
+TRAIN_WORDS, VALID_WORDS = 2088628, 217646  # of WikiText-2
 
 
 @torch.no_grad()
@@ -110,10 +113,57 @@ def loss_rows(repeats: int = 3) -> list[Row]:
     ]
 
 
+def epoch_rows(repeats: int = 2) -> list[Row]:
+    """An epoch's parts at the paper's size: words trained on, words evaluated, one recording.
+
+    The parts are timed on a few words each and scaled to the sizes of WikiText-2.
+    """
+    torch.manual_seed(0)
+    precision = "bfloat16" if multiplies_bfloat16() else "float32"
+    models = {
+        "float32": LanguageModel("lstm", WORDS, UNITS),
+        "fastest": LanguageModel("lstm", WORDS, UNITS, 0.5, precision, layer_precision=precision),
+    }
+    tokens, targets = torch.randint(WORDS, (2, 20, 100))
+    few, few_targets = torch.randint(WORDS, (2, 40, 10))
+    model = models["fastest"]
+
+    @torch.no_grad()
+    def evaluate():
+        model.eval().loss(few, few_targets)
+
+    part = {"burn_in": 60, "steps": 20, "exponent_steps": 15}  # a twentieth of what is recorded
+
+    def record():
+        with tempfile.TemporaryDirectory() as folder:
+            LanguageRecorder(folder, [0, 1, 2, 3], [1, 2, 3], 0, **part)(0, model.eval())
+
+    seconds = medians(
+        {
+            "float32": lambda: models["float32"].train().loss(tokens, targets)[0].backward(),
+            "fastest": lambda: model.train().loss(tokens, targets)[0].backward(),
+            "evaluate": evaluate,
+            "record": record,
+        },
+        repeats,
+    )
+    train = seconds["fastest"] * TRAIN_WORDS / tokens.numel()
+    rest = seconds["evaluate"] * VALID_WORDS / few.numel()
+    rest += seconds["record"] * 20
+    amx = torch.cpu.get_capabilities().get("amx_bf16")
+    parts = {"epoch": train + rest, "evaluation and recording": rest}
+    return [
+        row(
+            f"training, {precision} / float32", seconds, "float32", "fastest", 3.0 if amx else None
+        ),
+        row("an epoch / its evaluation and recording", parts, "epoch", [*parts][1], 10.0),
+    ]
+
+
 def rows() -> list[Row]:
     """Measure everything on one core and one thread."""
     with one_core():
-        return [*decoding_rows(), *loss_rows()]
+        return [*decoding_rows(), *loss_rows(), *epoch_rows()]
 
 
 def smoke(units: int = 200, batch: int = 20, count: int = 6) -> str:

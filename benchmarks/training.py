@@ -2,7 +2,9 @@
 
 Peers: for the orthogonal RNN the original way (the layer as a module called at each step,
 torch.matrix_exp); torch.nn.LSTM in the same loop; for the loop itself the same lines written out
-by hand; for replicas trained together the same replicas one after the other.
+by hand; for replicas trained together the same replicas one after the other; for subnormals set to
+zero the same step with subnormals; for products in bfloat16 those in float32. The bar of the last
+two holds where the processor is slow with subnormals, or has AMX; what it has is printed.
 
 On a CPU the rows are of one core, in processor time. Where there is a GPU its rows follow, in wall
 time.
@@ -17,7 +19,10 @@ from torch import nn
 
 from benchmarks.orthogonal_rnn import TIME, UNITS, Stepwise
 from benchmarks.table import Row, medians, one_core, row, table
+from rnnlib.nn import multiplies_bfloat16
+from rnnlib.tasks import Symbols
 from rnnlib.training import Run, SequenceModel, Settings, descend
+from rnnlib.training.subnormals import flushed
 
 SETTINGS = Settings(epochs=1, learning_rate=1e-3)
 REPLICAS = 4
@@ -99,6 +104,43 @@ def cpu_rows(batch: int, repeats: int, bar: float) -> list[Row]:
     ]
 
 
+def slow_with_subnormals() -> float:
+    """Return how many times longer this processor takes for a product of subnormals."""
+    a, normal = torch.full((10000,), 2.0**-130), torch.ones(10000)
+    seconds = medians({"subnormal": lambda: a * 0.5, "normal": lambda: normal * 0.5}, 50)
+    return seconds["subnormal"] / seconds["normal"]
+
+
+def fading_rows(length: int = 200, repeats: int = 2) -> list[Row]:
+    """An LSTM's step of classification, whose loss is at the last of many steps."""
+    torch.manual_seed(0)
+    task = Symbols(100, 100, length, 100)
+    ((symbols, target),) = list(task.batches())
+
+    def made(precision="float32"):
+        network = SequenceModel("lstm", task.n_in, UNITS, task.n_out, layer_precision=precision)
+        run = Run(task, network, SETTINGS)
+        run.begin_epoch()
+        return lambda: descend([run], [(symbols, target)])
+
+    def zeroed(step):
+        with flushed():
+            step()
+
+    kept, flush, rounded = made(), made(), made("bfloat16" if multiplies_bfloat16() else "float32")
+    seconds = medians(
+        {"kept": kept, "flushed": lambda: zeroed(flush), "rounded": lambda: zeroed(rounded)},
+        repeats,
+    )
+    bar = 5.0 if slow_with_subnormals() > 10 else None
+    found = [row(f"LSTM, length {length}, subnormals zero / kept", seconds, "kept", "flushed", bar)]
+    if multiplies_bfloat16():
+        amx = torch.cpu.get_capabilities().get("amx_bf16")
+        name = f"LSTM, length {length}, bfloat16 / float32"
+        found.append(row(name, seconds, "flushed", "rounded", 2.0 if amx else None))
+    return found
+
+
 def replica_rows(model: str, repeats: int, clock, device="cpu") -> list[Row]:
     torch.manual_seed(0)
     task = Given(10, device)
@@ -121,11 +163,15 @@ def gpu_clock() -> float:
 def main() -> None:
     """Measure and print."""
     with one_core():
-        found = [*cpu_rows(10, 7, 3.0), *cpu_rows(100, 3, 1.1)]
+        found = [*cpu_rows(10, 7, 3.0), *cpu_rows(100, 3, 1.1), *fading_rows()]
         for model in ("lstm", "ornn"):
             found += replica_rows(model, 3, time.process_time)
     title = f"Training steps, {UNITS} units, {TIME} steps, one thread, pinned"
     print(table(title, found), flush=True)
+    with one_core():
+        slow = slow_with_subnormals()
+    amx = torch.cpu.get_capabilities().get("amx_bf16", False)
+    print(f"a product of subnormals takes {slow:.1f} times that of others; AMX: {amx}", flush=True)
     if torch.cuda.is_available():
         found = []
         for model in ("lstm", "ornn"):

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlib.language.model import LanguageModel, most_probable
+from rnnlib.nn import multiplies_bfloat16
 from rnnlib.systems import System
 
 ROUNDOFF = 2.0**-8  # the unit roundoff u of bfloat16
@@ -61,12 +62,6 @@ def packs(device: torch.device) -> bool:
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
-
-
-def multiplies_bfloat16() -> bool:
-    """Return whether the processor multiplies bfloat16 itself; emulated it would be slow."""
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 class PackedMatrix(Tensor):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rnnlib.language.rounded_cross_entropy import rounded_cross_entropy
 from rnnlib.nn import affine, join
 from rnnlib.systems import System, from_module
-from rnnlib.training import LABELS, constrain_, recurrent_layer
+from rnnlib.training import LABELS, check_layer_precision, constrain_, recurrent_layer, run_layer
 
 INITIAL_RANGE = 0.1  # of the embedding, as in PyTorch's word language model example
 BEGINNINGS = ("uniform", "torch")
@@ -49,6 +49,8 @@ class LanguageModel(nn.Module):
         beginning: of the embedding, "uniform" in [-0.1, 0.1] and the decoder's biases zero; or
             "torch": N(0, 1) and uniform up to ``n_hidden ** -0.5``, as torch draws an embedding and
             a linear layer.
+        layer_precision: of the recurrent layer's products in training, see
+            `rnnlib.training.SequenceModel`.
 
     Attributes:
         embedding: its weight, shape ``(n_words, n_hidden)``, is the decoder's too.
@@ -66,6 +68,7 @@ class LanguageModel(nn.Module):
         dropout: float = 0.5,
         precision: str = "float32",
         beginning: str = "uniform",
+        layer_precision: str = "float32",
     ):
         super().__init__()
         if precision not in PRECISIONS:
@@ -84,6 +87,7 @@ class LanguageModel(nn.Module):
             self.embedding = nn.Embedding(n_words, n_hidden)
             self.bias = nn.Parameter(torch.zeros(n_words))
             nn.init.uniform_(self.embedding.weight, -INITIAL_RANGE, INITIAL_RANGE)
+        self.layer_precision = check_layer_precision(layer_precision, self.layer)
 
     def states(self, tokens: Tensor, state=None):
         """Run words ``(time, batch)`` and return what the decoder sees.
@@ -91,7 +95,7 @@ class LanguageModel(nn.Module):
         Returns:
             The layer's outputs after dropout, ``(time, batch, n_hidden)``, and its last state.
         """
-        h, state = self.layer(self.dropout(self.embedding(tokens)), state)  # (1a)
+        h, state = run_layer(self, self.dropout(self.embedding(tokens)), state)  # (1a)
         return self.dropout(h), state
 
     def forward(self, tokens: Tensor, state=None):
@@ -213,7 +217,16 @@ class LanguageModel(nn.Module):
         Returns:
             A system with states ``(*batch, n_x + 1)`` and no input. Its parameters are the
             layer's, and ``decoder.weight`` and ``decoder.bias``.
+
+        Raises:
+            ValueError: a dtype that does not hold the numbers of all words exactly.
         """
+        largest = round(2 / torch.finfo(dtype).eps)  # whole numbers are exact up to here
+        if self.n_words - 1 > largest:
+            raise ValueError(
+                f"dtype is {dtype}, which holds whole numbers up to {largest} only; the loop's "
+                f"state has the number of a word, up to {self.n_words - 1}. Use float32."
+            )
         layer, n = self._open(None, dtype), self.n_hidden
         decoder = {
             "decoder.weight": self.embedding.weight.detach().to(dtype, copy=True),

@@ -6,6 +6,12 @@ room knows nothing of dynamical systems and imports nothing of ours.
 
 from rnnlib.nn import cells
 from rnnlib.nn.batched_products import affine, batch_innermost, join, stack_into, times_tanh
+from rnnlib.nn.bfloat16 import (
+    LAYER_PRECISIONS,
+    measure_precisions,
+    multiplies_bfloat16,
+    run_rounded,
+)
 from rnnlib.nn.cells import gru_update, lstm_update
 from rnnlib.nn.linear_recurrences import LinearRecurrence, LinearRecurrentUnit, MinGRU, SelectiveSSM
 from rnnlib.nn.orthogonal_rnn import (
@@ -24,6 +30,7 @@ from rnnlib.nn.stable_lstm import (
 )
 
 __all__ = [
+    "LAYER_PRECISIONS",
     "LinearRecurrence",
     "LinearRecurrentUnit",
     "MinGRU",
@@ -38,12 +45,15 @@ __all__ = [
     "gru_update",
     "join",
     "lstm_update",
+    "measure_precisions",
     "modrelu",
+    "multiplies_bfloat16",
     "orthogonal_rnn_step",
     "orthogonality_error",
     "parameters_in_use",
     "project_certified_",
     "project_published_",
+    "run_rounded",
     "skew_expm",
     "stack_into",
     "times_tanh",

@@ -1,16 +1,19 @@
 """Run experiments into the store: resumable, one process per run."""
 
+import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import filelock
 import torch
 
 from rnnlib.files import FileError, load_checkpoint, read_json, save_checkpoint, write_json
+from rnnlib.nn import measure_precisions
 from rnnlib.runs import store
 from rnnlib.runs.experiments import Experiment, from_dict, single_precision
-from rnnlib.training import Run, arithmetic, train
+from rnnlib.training import Run, arithmetic, subnormals, train
 
 CHECKPOINT_EVERY = 30.0  # seconds
 KEPT_WEIGHTS = 500_000  # of larger networks the results hold no weights; the checkpoint has them
@@ -124,9 +127,20 @@ class _Job:
             (folder / "history.csv").unlink(missing_ok=True)
         self.parts = self._earlier_parts()
         part = store.provenance(self.device, self.run.epoch, task_data(task))
-        self.parts.append(part | arithmetic(task, self.device))
+        self.parts.append(part | arithmetic(task, self.device) | self._choose_precision(task))
         self._write_provenance()
         self.saved = time.monotonic()
+
+    def _choose_precision(self, task) -> dict[str, str]:
+        """Settle "fastest" by a measurement, say what came of it, and return it to be noted."""
+        model = self.run.model
+        if model.layer_precision == "fastest":
+            z, _ = next(iter(task.batches()))
+            with subnormals.flushed() if subnormals.concerns(task, self.device) else nullcontext():
+                speed = measure_precisions(model.layer, min(len(z), 40), z.shape[1])
+            model.layer_precision = speed.best
+            print(f"{self.config}: layer_precision {speed}", file=sys.stderr)
+        return {"layer_precision": model.layer_precision}
 
     def _write_provenance(self) -> None:
         parts = {"parts": self.parts, "seconds": self.run.seconds}

@@ -7,7 +7,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rnnlib.nn import OrthogonalRNN, orthogonality_error, project_certified_, project_published_
+from rnnlib.nn import (
+    LAYER_PRECISIONS,
+    OrthogonalRNN,
+    orthogonality_error,
+    project_certified_,
+    project_published_,
+    run_rounded,
+)
 from rnnlib.systems import System, from_module
 
 LAYERS = {
@@ -75,6 +82,31 @@ def constrain_(layer: nn.Module, model: str, step: int, input_bound: float) -> N
         layer.rebase_()
 
 
+def check_layer_precision(precision: str, layer: nn.Module) -> str:
+    """Return a layer's precision in training.
+
+    Raises:
+        ValueError: an unknown one, or bfloat16 for a layer that is none of torch's LSTMs.
+    """
+    if precision not in LAYER_PRECISIONS:
+        raise ValueError(
+            f"layer_precision is {precision!r}; there are {', '.join(LAYER_PRECISIONS)}."
+        )
+    if precision == "bfloat16" and not isinstance(layer, nn.LSTM):
+        raise ValueError(
+            f"layer_precision is 'bfloat16', which only LSTMs have; the layer is a "
+            f"{type(layer).__name__}. Use 'float32', or 'fastest' to take what there is."
+        )
+    return precision
+
+
+def run_layer(model: nn.Module, z: Tensor, state=None):
+    """Run a model's ``layer``: in training, and if its ``layer_precision`` says so, in bfloat16."""
+    if model.training and model.layer_precision == "bfloat16":
+        return run_rounded(model.layer, z, state)
+    return model.layer(z, state)
+
+
 class SequenceModel(nn.Module):
     """A recurrent layer and a linear read-out of its last state at every step.
 
@@ -85,16 +117,28 @@ class SequenceModel(nn.Module):
         n_out: the dimension of the output.
         input_bound: the largest absolute input that it will see; only the certified stable LSTM
             uses it.
+        layer_precision: of the layer's products in training: "float32", "bfloat16" for LSTMs, or
+            "fastest", which is float32 until it is replaced by what was measured
+            (`rnnlib.nn.measure_precisions`).
 
     Raises:
-        ValueError: an unknown model.
+        ValueError: an unknown model or precision.
     """
 
-    def __init__(self, model: str, n_in: int, n_hidden: int, n_out: int, input_bound: float = 1.0):
+    def __init__(
+        self,
+        model: str,
+        n_in: int,
+        n_hidden: int,
+        n_out: int,
+        input_bound: float = 1.0,
+        layer_precision: str = "float32",
+    ):
         super().__init__()
         self.model, self.input_bound = model, input_bound
         self.layer = recurrent_layer(model, n_in, n_hidden)
         self.readout = nn.Linear(n_hidden, n_out)
+        self.layer_precision = check_layer_precision(layer_precision, self.layer)
 
     def forward(self, z: Tensor, state=None) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
         """Run sequences ``z`` of shape ``(time, batch, n_in)``.
@@ -102,7 +146,7 @@ class SequenceModel(nn.Module):
         Returns:
             The outputs ``(time, batch, n_out)``, and the last state as the layer gives it.
         """
-        h, state = self.layer(z, state)  # (1a)
+        h, state = run_layer(self, z, state)  # (1a)
         return self.readout(h), state  # (1b)
 
     def constrain_(self, step: int) -> None:

@@ -49,6 +49,21 @@ def test_it_can_start_as_torch_and_the_scripts_draw():
         LanguageModel("lstm", 500, 40, beginning="normal")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "most"), [(torch.bfloat16, 257), (torch.float16, 2049), (torch.float32, 3000)]
+)
+def test_a_loop_holds_the_numbers_of_its_words_or_refuses(dtype, most):
+    """Hypothesis: the largest whole number before which none is skipped is the bound."""
+    torch.manual_seed(0)
+    words = torch.arange(most, dtype=torch.float64)
+    assert torch.equal(words.to(dtype).double(), words)
+    LanguageModel("gru", most, 4).closed_loop(dtype=dtype)
+    if dtype != torch.float32:
+        assert torch.tensor(float(most)).to(dtype).item() != most
+        with pytest.raises(ValueError, match=f"dtype is {dtype}.*up to {most}"):
+            LanguageModel("gru", most + 1, 4).closed_loop(dtype=dtype)
+
+
 def test_it_starts_as_the_classic_example():
     """Hypothesis: embedding uniform in [-0.1, 0.1], the decoder's bias zero, and one matrix."""
     net = LanguageModel("lstm", 500, 40)

@@ -57,13 +57,15 @@ def test_the_gradients_are_the_exact_ones_to_the_digits_of_bfloat16():
         assert 0 < (mine - known).norm() < 3 * U * known.norm()
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 50, 200])
-def test_chunks_of_any_length_add_up_to_the_same(chunk, monkeypatch):
-    """Hypothesis: chunks, and a last one that is shorter, give what one chunk of all rows gives."""
+@pytest.mark.parametrize(("chunk", "block"), [(1, 1), (7, 50), (7, 3), (50, 7), (50, 1), (200, 50)])
+def test_chunks_of_any_length_add_up_to_the_same(chunk, block, monkeypatch):
+    """Hypothesis: chunks, blocks of them and shorter last ones give what all rows at once give."""
     parts, targets = decoder()
     monkeypatch.setattr(module, "CHUNK", 50)
+    monkeypatch.setattr(module, "BLOCK", 50)
     whole, gradients = loss_and_gradients(rounded_cross_entropy, parts, targets)
     monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(module, "BLOCK", block)
     loss, ours = loss_and_gradients(rounded_cross_entropy, parts, targets)
     torch.testing.assert_close(loss, whole)
     for mine, known in zip(ours, gradients, strict=True):

@@ -61,7 +61,13 @@ def test_any_change_of_a_setting_changes_the_hash(name):
         value = getattr(config, field.name)
         other = {"model": "gru", "corpus": "synthetic", "decay_epochs": (1, 2), "dropout": 0.25}
         other |= {"precision": "bfloat16", "window_start": "zero", "kept_weights": "last"}
-        other |= {"until": "epochs", "draw": "scripts", "reduction": "sum", "beginning": "torch"}
+        other |= {
+            "layer_precision": "fastest",
+            "until": "epochs",
+            "draw": "scripts",
+            "reduction": "sum",
+            "beginning": "torch",
+        }
         other = other.get(field.name) or value + 1
         hashes.add(dataclasses.replace(config, **{field.name: other}).hash)
     assert len(hashes) == 1 + len(dataclasses.fields(config))
@@ -202,6 +208,8 @@ def test_none_stands_for_the_presets_value():
         ("language", "full", {"dropout": -0.1}, "dropout is -0.1"),
         ("language", "full", {"dropout": 1.0}, "dropout is 1.0"),
         ("sine", "full", {"kept_weights": "lasd"}, "Did you mean 'last'"),
+        ("sine", "full", {"layer_precision": "bfloat61"}, "Did you mean 'bfloat16'"),
+        ("sine", "full", {"model": "ornn", "layer_precision": "bfloat16"}, "only LSTMs have"),
     ],
 )
 def test_what_is_unknown_or_of_the_wrong_kind_is_refused(experiment, preset, changes, message):

@@ -18,6 +18,7 @@ import torch
 
 from rnnlib.__main__ import main
 from rnnlib.files import FileError, load_checkpoint, save_checkpoint, write, write_text
+from rnnlib.nn.bfloat16 import Speed, library_has_bfloat16
 from rnnlib.runs import runner, store
 from rnnlib.runs.experiments import configure
 from rnnlib.training import read_samples
@@ -216,6 +217,22 @@ def test_what_cannot_be_run_is_refused_before_a_folder_is_made(option, tmp_path,
     error = capsys.readouterr().err
     assert error.startswith("error: ") and option[2:].split("=")[0] in error
     assert not root.exists()
+
+
+def test_the_fastest_precision_is_measured_said_and_written_down(tmp_path, capsys, monkeypatch):
+    for best in ("float32", "bfloat16"):
+        speed = Speed(1.0, 0.5 if best == "bfloat16" else 2.0)
+        monkeypatch.setattr(runner, "measure_precisions", lambda *sizes, speed=speed: speed)
+        if best == "bfloat16" and not library_has_bfloat16():
+            continue
+        folder = run(tiny(epochs=1, layer_precision="fastest"), tmp_path / best)
+        (part,) = json.loads((folder / "provenance.json").read_text())["parts"]
+        assert part["layer_precision"] == best
+        assert f"layer_precision {best}" in capsys.readouterr().err
+    plain = run(tiny(epochs=1), tmp_path / "plain")
+    same = tmp_path / "float32" / "sine" / "lstm"
+    (measured,) = same.glob("*/history.csv")
+    assert measured.read_bytes() == (plain / "history.csv").read_bytes()
 
 
 def test_a_history_reads_back_to_the_last_digit(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from rnnlib.nn import LAYER_PRECISIONS
 from rnnlib.runs.experiments.identity import digest
 from rnnlib.runs.experiments.settings import check_known, check_settings, setting
 from rnnlib.training import (
@@ -68,6 +69,12 @@ class Experiment:
     )
     stall_change: float = setting(1e-4, "see stall_epochs", added=True)
     kept_weights: str = setting("best", "which weights are stored: best or last", added=True)
+    layer_precision: str = setting(
+        "float32",
+        "of an LSTM's products in training: float32, bfloat16, or fastest, which is measured when "
+        "the run starts",
+        added=True,
+    )
     record_every: int = setting(10, "epochs between two samples of the steady state")
     record_until: int = setting(4000, "the last epoch to sample")
     record_states: int = setting(4, "random initial states per sample")
@@ -78,6 +85,9 @@ class Experiment:
         check_model(self.model)
         check_settings(self)
         check_known("a kept_weights", self.kept_weights, KEPT_WEIGHTS)
+        check_known("a layer_precision", self.layer_precision, LAYER_PRECISIONS)
+        if self.layer_precision == "bfloat16" and "lstm" not in self.model:
+            raise ValueError("layer_precision is 'bfloat16', which only LSTMs have; use 'float32'.")
 
     def __str__(self):
         return f"{self.name} {self.model} seed {self.seed}"
@@ -136,7 +146,8 @@ class Experiment:
     def build(self) -> nn.Module:
         """Return a network with weights from torch's own random numbers."""
         task = self.TASK
-        return SequenceModel(self.model, task.n_in, self.n_hidden, task.n_out, task.input_bound)
+        sizes = task.n_in, self.n_hidden, task.n_out, task.input_bound
+        return SequenceModel(self.model, *sizes, self.layer_precision)
 
     def recorder(self, folder: Path) -> OrbitRecorder:
         """Return what records orbits under `constant_inputs`, into a run's folder."""

@@ -116,7 +116,9 @@ class LanguageExperiment(Experiment):
 
     def build(self):
         sizes = N_WORDS[self.corpus], self.n_hidden
-        return LanguageModel(self.model, *sizes, self.dropout, self.precision, self.beginning)
+        return LanguageModel(
+            self.model, *sizes, self.dropout, self.precision, self.beginning, self.layer_precision
+        )
 
     def callbacks(self, folder, task):
         index = task.corpus.index
