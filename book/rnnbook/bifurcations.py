@@ -50,7 +50,7 @@ def bifurcation(
     at = grid[roots.member].numpy()
     with book_style():
         fig, (top, bottom) = plt.subplots(
-            2, 1, figsize=(WIDTH, 1.15 * WIDTH if complex_pair else WIDTH)
+            2, 1, figsize=(WIDTH, WIDTH if complex_pair else 0.68 * WIDTH)
         )
         _orbit_dots(top, fresh, GREY, 3 if case.n_x == 1 else 0.5, "orbits, fresh starts")
         if hysteresis:
@@ -115,7 +115,7 @@ def period_three_of_the_lstm(
     h1, kinds = cycles.points[:, 0].numpy()[three], cycles.stability[three]
     sizes = cycles.eigenvalues.abs().numpy()[three]
     with book_style():
-        fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, WIDTH), sharex=True)
+        fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 0.78 * WIDTH), sharex=True)
         _orbit_dots(top, from_half, BLUE, 2, "orbit from (0.5, 0.5, 0.5, 0.5)")
         _orbit_dots(top, from_origin, ORANGE, 2, "orbit from near the origin")
         top.plot(
@@ -157,7 +157,7 @@ def latching(inputs: Tensor, states: Tensor, threshold: float, noisy: Tensor, le
         levels: the standard deviations of the noise.
     """
     with book_style():
-        fig, axes = plt.subplots(2 + len(levels), 1, figsize=(WIDTH, 1.35 * (2 + len(levels))))
+        fig, axes = plt.subplots(2 + len(levels), 1, figsize=(WIDTH, 1.15 * (2 + len(levels))))
         axes[0].vlines(np.arange(len(inputs)), 0, inputs.numpy(), color=GREY)
         for sign in (1, -1):
             axes[0].axhline(sign * threshold, color=RED, ls="--", lw=1)
@@ -192,7 +192,7 @@ def thresholds(
         effort: the least effort of an escape, the predicted slope against ``1 / sigma^2``.
     """
     with book_style():
-        fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, WIDTH))
+        fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 0.7 * WIDTH))
         top.semilogx(durations, closed, color=BLUE, label="closed form")
         top.semilogx(durations, measured, "o", color=ORANGE, label="measured by bisection")
         top.axhline(limit, color="black", ls=":", label="fold of the held input")

@@ -23,7 +23,7 @@ def clouds(states: Mapping[int, Tensor], entropy: Tensor) -> Figure:
     rows = -(-len(states) // 2)
     with book_style():
         fig, axes = plt.subplots(
-            rows, 2, figsize=(WIDTH, 2.5 * rows), sharex=True, sharey=True, squeeze=False
+            rows, 2, figsize=(WIDTH, 2.25 * rows), sharex=True, sharey=True, squeeze=False
         )
         for ax, (t, x) in zip(axes.flat, states.items(), strict=False):
             ax.plot(*x[:, :2].T, ".", color=BLUE, markersize=2, alpha=0.4, rasterized=True)
@@ -90,7 +90,7 @@ def measured_twice(runs: Mapping[str, tuple[Entropy, Tensor]]) -> Figure:
     """
     rows = -(-len(runs) // 2)
     with book_style():
-        fig, axes = plt.subplots(rows, 2, figsize=(WIDTH, 2.4 * rows + 0.5), squeeze=False)
+        fig, axes = plt.subplots(rows, 2, figsize=(WIDTH, 2.1 * rows + 0.5), squeeze=False)
         for ax, (title, (run, knn)) in zip(axes.flat, runs.items(), strict=False):
             t = np.arange(len(run.entropy))
             ax.errorbar(
@@ -148,7 +148,7 @@ def two_entropies(entropy: Tensor, times: Tensor, box: Tensor, exponent: float) 
         exponent: the sum of the positive Lyapunov exponents, in nats per step.
     """
     with book_style():
-        fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 5.4), sharex=True)
+        fig, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 4.8), sharex=True)
         top.plot(entropy, color=ORANGE, lw=2)
         top.set(ylabel="differential\nentropy (nats)", title="where exactly is the state?")
         bottom.plot(times, box, color=BLUE, lw=0.6, alpha=0.4)
@@ -179,7 +179,7 @@ def folds(maps: Mapping[str, tuple[Tensor, Tensor]], runs: Mapping[str, tuple]) 
         runs: from the same title to the pair that `measured_twice` takes.
     """
     with book_style():
-        fig, axes = plt.subplots(2, len(maps), figsize=(WIDTH, 5.6), squeeze=False)
+        fig, axes = plt.subplots(2, len(maps), figsize=(WIDTH, 5.0), squeeze=False)
         for column, (title, (x, y)) in zip(axes.T, maps.items(), strict=True):
             column[0].plot(x, y, color=GREEN, lw=2)
             column[0].plot(x, x, color=GREY, lw=1, ls=":")

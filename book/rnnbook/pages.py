@@ -21,7 +21,7 @@ def table(header: Sequence, rows: Iterable[Sequence]) -> HTML:
 
     body = "".join(line("td", row) for row in rows)
     return HTML(
-        f'<div style="overflow-x: auto"><table class="table"><thead>{line("th", header)}</thead>'
+        f'<div style="overflow-x: auto"><table class="table table-sm"><thead>{line("th", header)}</thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -108,7 +108,7 @@ def growth_along(lengths, chaotic, regular, exponent: float, steepest: float) ->
     """
     lengths = np.asarray(lengths, dtype=float)
     with book_style():
-        figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 6.2), sharex=True)
+        figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 4.8), sharex=True)
         for order, axis in enumerate(axes, start=1):
             for name, values, colour in (("chaotic", chaotic, BLUE), ("regular", regular, RED)):
                 size = np.abs(np.asarray(values[order - 1]))
