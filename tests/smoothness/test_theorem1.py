@@ -249,3 +249,26 @@ def test_the_sharpened_rates_are_attained_by_the_parameters_alone(w, n):
         ratio = (bound.l_v[n - 1] / slope[0, k, 0], bound.dl_v[n - 1] / bend[0, k, 0])
         loose.append([float(r) for r in ratio])
     assert all(1 <= b <= 1.05 * a for a, b in zip(*loose, strict=True))
+
+
+def test_at_the_pitchfork_the_orbit_has_the_scaling_form_that_gives_the_rates():
+    """Hypothesis: x_t(w) = t^(-1/2) Phi((w - 1) t), so that four times the length doubles the
+    derivative by w and makes the second eight times as large: sqrt(N) and N^(3/2)."""
+
+    def orbit(t, u):
+        w = 1 + u / t
+        x, first, second = 0.9, 0.0, 0.0
+        for _ in range(t):
+            s = 1 / math.cosh(w * x) ** 2  # tanh', and tanh'' = -2 tanh tanh'
+            bend = -2 * math.tanh(w * x) * s
+            slope = w * first + x
+            x, first, second = (
+                math.tanh(w * x),
+                s * slope,
+                s * (w * second + 2 * first) + bend * slope**2,
+            )
+        return math.sqrt(t) * x, first / math.sqrt(t), second / t**1.5
+
+    for u in (-2.0, 0.0, 2.0):
+        for short, long in zip(orbit(4000, u), orbit(16000, u), strict=True):
+            assert short == pytest.approx(long, rel=0.02)
