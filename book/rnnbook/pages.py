@@ -21,8 +21,8 @@ def table(header: Sequence, rows: Iterable[Sequence]) -> HTML:
 
     body = "".join(line("td", row) for row in rows)
     return HTML(
-        f'<div style="overflow-x: auto"><table class="table table-sm"><thead>{line("th", header)}</thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        '<div style="overflow-x: auto"><table class="table table-sm">'
+        f"<thead>{line('th', header)}</thead><tbody>{body}</tbody></table></div>"
     )
 
 
