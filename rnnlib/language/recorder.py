@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from rnnlib.dynamics import lyapunov_spectrum, simulate
-from rnnlib.files import FileError, write
+from rnnlib.files import load_arrays, save_arrays
 from rnnlib.language.free_running import free_run, recurrence, word_cycles
 from rnnlib.language.model import LanguageModel
 from rnnlib.tasks import EOS
+from rnnlib.training import EpochFiles, halved, read_all, rows_of
 
 HELD = {  # the constant words
     "wikitext-2": (EOS, "the", "is", "Valkyria"),
@@ -60,7 +61,7 @@ class LanguageSamples(NamedTuple):
     drawn: np.ndarray
 
 
-class LanguageRecorder:
+class LanguageRecorder(EpochFiles):
     """A callback that stores how the network runs free, one file per sample.
 
     Args:
@@ -92,21 +93,18 @@ class LanguageRecorder:
         exponent_steps: int = 300,
         seed: int = 0,
     ):
-        self.folder, self.held, self.shown, self.start = Path(folder), held, shown, start
-        self.every, self.states, self.spread, self.seed = every, states, spread, seed
+        super().__init__(folder, ".npz", every)
+        self.held, self.shown, self.start = held, shown, start
+        self.states, self.spread, self.seed = states, spread, seed
         self.burn_in, self.steps, self.exponent_steps = burn_in, steps, exponent_steps
 
     def __call__(self, epoch: int, model: LanguageModel) -> None:
         """Store a sample if one is due; ``model`` is in evaluation mode."""
-        if epoch % self.every:
+        if not self.due(epoch):
             return
+        path = self.next_path(epoch)
         sample = self.sample(model)
-        arrays = {key: value.cpu().numpy() for key, value in sample.items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write(
-            self.folder / f"epoch_{epoch:05}.npz",
-            lambda file: np.savez(file, allow_pickle=False, **arrays),
-        )
+        save_arrays(path, **{key: v.cpu().numpy() for key, v in sample.items()})
 
     @torch.no_grad()
     def sample(self, model: LanguageModel) -> dict[str, Tensor]:
@@ -153,32 +151,28 @@ def read_language_samples(folder: Path | str) -> LanguageSamples:
     """Read all samples of a folder.
 
     Raises:
-        FileError: there is none, or one cannot be read.
+        FileError: there is none, one cannot be read, or they are of more than one recording.
     """
-    paths = sorted(Path(folder).glob("epoch_*.npz"))
-    if not paths:
-        raise FileError(f"{folder} holds no samples (epoch_*.npz); record some first.")
-    rows = []
-    for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                rows.append([file[name] for name in LanguageSamples._fields[1:]])
-        except Exception as error:  # numpy and zipfile raise several kinds
-            raise FileError(
-                f"sample {path} cannot be read ({error}). Remove it and run again; the other "
-                f"samples stay."
-            ) from error
-    epochs = np.array([int(path.stem.removeprefix("epoch_")) for path in paths])
-    return LanguageSamples(epochs, *map(np.stack, zip(*rows, strict=True)))
+    epochs, arrays = read_all(folder, LanguageSamples._fields[1:])
+    return LanguageSamples(epochs, *arrays)
 
 
-def pack_language_samples(folder: Path) -> None:
-    """Write ``orbits.npz`` from a run's samples, projections in half precision."""
+def pack_language_samples(folder: Path, epochs: list[int]) -> None:
+    """Write ``orbits.npz`` from a run's samples, projections in half precision.
+
+    Args:
+        folder: of the run.
+        epochs: those to pack.
+
+    Raises:
+        FileError: one of these epochs is missing.
+    """
     samples = read_language_samples(Path(folder) / "orbits")
-    packed = samples._asdict()
+    rows = rows_of(samples.epochs, epochs, Path(folder) / "orbits")
+    packed = {name: values[rows] for name, values in samples._asdict().items()}
     for name in ("constant", "closed"):
-        packed[name] = packed[name].astype(np.float16)
-    write(Path(folder) / "orbits.npz", lambda file: np.savez_compressed(file, **packed))
+        packed[name] = halved(packed[name])
+    save_arrays(Path(folder) / "orbits.npz", compressed=True, **packed)
 
 
 def read_packed(folder: Path | str) -> LanguageSamples:
@@ -191,13 +185,8 @@ def read_packed(folder: Path | str) -> LanguageSamples:
     path, samples = folder / "orbits.npz", folder / "orbits"
     if not path.exists() or (samples.exists() and not (folder / "done.json").exists()):
         return read_language_samples(samples)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            samples = LanguageSamples(**{name: file[name] for name in LanguageSamples._fields})
-    except Exception as error:  # numpy and zipfile raise several kinds
-        raise FileError(
-            f"{path} cannot be read ({error}). Restore it from version control."
-        ) from error
+    arrays = load_arrays(path, "Restore it from version control.")
+    samples = LanguageSamples(**{name: arrays[name] for name in LanguageSamples._fields})
     return samples._replace(
         constant=samples.constant.astype(np.float32), closed=samples.closed.astype(np.float32)
     )

@@ -10,6 +10,7 @@ except ImportError as error:
     ) from error
 
 from rnnlib.runs import runner, scoreboard, store
+from rnnlib.runs.audit import FAULTS, Finding, verify
 from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, configure
 from rnnlib.runs.language_dynamics import analyse_language, reading_sizes
 from rnnlib.runs.parameters import check_notebook
@@ -31,6 +32,8 @@ __all__ = [
     "CLAIMS",
     "Claim",
     "EXPERIMENTS",
+    "FAULTS",
+    "Finding",
     "PRESETS",
     "RESTS",
     "SINE",
@@ -53,4 +56,5 @@ __all__ = [
     "scores",
     "snapshots",
     "store",
+    "verify",
 ]

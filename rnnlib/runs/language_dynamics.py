@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rnnlib.dynamics import UNDECIDED, LyapunovSpectrum, basins, lyapunov_spectrum
-from rnnlib.files import read_json, write_json
+from rnnlib.files import FileError, json_text, write_text
 from rnnlib.language import (
     HELD,
     LanguageModel,
@@ -222,15 +222,16 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
     """Write ``dynamics.json`` of a run of language modelling, from its weights at the best epoch.
 
     They are in its checkpoint, which is not in version control, so this is done where the run was
-    made. It can be called while the run is on its way, and again later; what is up to date is
-    returned as it is.
+    made. It can be called while the run is on its way, and again later; what was made of these
+    weights is returned as it is.
 
     Args:
         folder: of the run.
         progress: whether to show a progress bar.
 
     Returns:
-        What `free_dynamics` returns; ``epochs``, how many the run had done; and under ``written``
+        What `free_dynamics` returns; ``epochs``, how many the run had done; ``weights``, the
+        digest of the weights that it was made of; and under ``written``
         what was written in closed loop at each recorded epoch: ``epoch``, ``cycle`` (from the first
         start, after "the"; empty where there is none) and ``drawn`` (at temperature 1).
 
@@ -245,13 +246,16 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
         raise ValueError(
             f"folder {folder} holds a run of {config.name}; it must be one of language."
         )
+    if store.is_done(folder):
+        store.check(folder, ["dynamics.json"])
     path, epochs = folder / "dynamics.json", len(store.read_history(folder))
-    if path.exists() and (found := read_json(path))["epochs"] == epochs:
+    if (found := _stored(folder)) and found["epochs"] == epochs:
         return found
     network, corpus = store.read_network(folder), language.load(config.corpus)
     samples = read_packed(folder)
     found = {
         "epochs": epochs,
+        "weights": store.weights_digest(network.state_dict()),
         **free_dynamics(network, corpus, HELD[config.corpus], progress=progress),
     }
     found["written"] = [
@@ -262,7 +266,22 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
         }
         for k, epoch in enumerate(samples.epochs.tolist())
     ]
-    write_json(path, found)
     if store.is_done(folder):
-        store.seal(folder, path.name)
+        store.seal(folder, {path.name: json_text(found)})
+    else:
+        write_text(path, json_text(found))
     return found
+
+
+def _stored(folder: Path) -> dict[str, Any] | None:
+    """Return what an earlier call has written, unless it was made of other weights."""
+    if not (folder / "dynamics.json").exists():
+        return None
+    found = store.parse_json(folder, "dynamics.json")
+    if "weights" not in found:  # of an older version
+        return found
+    try:
+        now = store.weights_digest(store.best_weights(folder))
+    except FileError:  # they are not here
+        return found
+    return found if found["weights"] == now else None

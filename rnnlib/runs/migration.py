@@ -10,7 +10,7 @@ and has that name now; the one with the moving base is ``ornn-rebased``. Old run
 import argparse
 from pathlib import Path
 
-from rnnlib.files import load_checkpoint, read_json, save_checkpoint, write_json
+from rnnlib.files import json_text, load_checkpoint, read_json, save_checkpoint, write_text
 from rnnlib.runs import store
 from rnnlib.runs.experiments import from_dict, moved_its_base
 
@@ -48,14 +48,16 @@ def _rename(root: Path, folder: Path, values: dict, begun: bool) -> Path:
     target = store.folder_of(root, from_dict(values))
     if target.exists():
         raise FileExistsError(f"{target} exists; it is of the same settings as {folder}.")
-    write_json(folder / "config.json", values)
+    note = read_json(folder / "provenance.json") | {"note": REBASED}
+    texts = {"config.json": json_text(values), "provenance.json": json_text(note)}
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         save_checkpoint(checkpoint, load_checkpoint(checkpoint) | {"config": values})
-    provenance = read_json(folder / "provenance.json")
-    write_json(folder / "provenance.json", provenance | {"note": REBASED})
     if store.is_done(folder):
-        store.seal(folder, "config.json", "provenance.json")
+        store.seal(folder, texts, look=not begun)
+    else:
+        for name, text in texts.items():
+            write_text(folder / name, text)
     target.parent.mkdir(parents=True, exist_ok=True)
     return folder.rename(target)
 

@@ -8,6 +8,8 @@ import ast
 import difflib
 
 INJECTED = "# Parameters"  # the first line of the cell that papermill puts in
+# What its option --inject-paths adds to the user's parameters
+PATHS = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
 
 
 class ParameterError(ValueError):
@@ -79,4 +81,5 @@ def check_notebook() -> None:
     cells = get_ipython().user_ns["In"]
     for before, cell in zip(cells, cells[1:], strict=False):
         if cell.startswith(INJECTED):
-            return check(literals(before), literals(cell))
+            given = {name: v for name, v in literals(cell).items() if name not in PATHS}
+            return check(literals(before), given)

@@ -2,25 +2,55 @@
 
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import filelock
 import torch
 
-from rnnlib.files import FileError, load_checkpoint, read_json, save_checkpoint, write_json
-from rnnlib.nn import measure_precisions
 from rnnlib.runs import store
-from rnnlib.runs.experiments import Experiment, from_dict, single_precision
-from rnnlib.training import Run, arithmetic, subnormals, train
+from rnnlib.runs.experiments import Experiment, single_precision
+from rnnlib.runs.job import Busy, Job, OutOfTime
+from rnnlib.training import NonFiniteLoss, train
+
+__all__ = ["Busy", "OutOfTime", "Outcome", "RunsFailed", "check_device", "each", "run"]
 
 CHECKPOINT_EVERY = 30.0  # seconds
-KEPT_WEIGHTS = 500_000  # of larger networks the results hold no weights; the checkpoint has them
 
 
-class Busy(RuntimeError):
-    """Another process is at work on a run."""
+class RunsFailed(RuntimeError):
+    """Some of several runs failed; the others were run."""
+
+
+class Outcome(NamedTuple):
+    """How a run went: its settings, its folder, and what stopped it, if anything did."""
+
+    config: Experiment
+    folder: Path
+    error: Exception | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        device: "cpu", "cuda", "cuda:1", ...
+        together: train all as one batched computation, see `rnnlib.training.loop.train`.
+        restart: begin a run anew whose checkpoint is damaged or lost; what was there is kept
+            in ``aside/`` of its folder. Without it such a run is an error.
+        wait: where another process is at work on a run, wait for it.
+        seconds: stop after an epoch, with a checkpoint, so that it is no longer than this.
+        progress: whether to show how far it is.
+    """
+
+    device: str = "cpu"
+    together: bool = False
+    restart: bool = False
+    wait: bool = False
+    seconds: float | None = None
+    progress: bool = True
 
 
 def check_device(name: str) -> torch.device:
@@ -31,8 +61,8 @@ def check_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # the meta device makes tensors without numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         gpus = torch.cuda.device_count()
         has = ", ".join(["cpu", *(f"cuda:{k}" for k in range(gpus))])
         raise ValueError(
@@ -42,161 +72,147 @@ def check_device(name: str) -> torch.device:
     return device
 
 
-def run(
-    configs: Experiment | Sequence[Experiment],
-    root: Path | str,
-    *,
-    device: str = "cpu",
-    together: bool = False,
-    progress: bool = True,
-) -> list[Path]:
+def run(configs: Experiment | Sequence[Experiment], root: Path | str, **options) -> list[Path]:
     """Run experiments, or go on with those that were cut short; finished ones are left alone.
+
+    One that fails does not stop the others.
 
     Args:
         configs: one experiment or several.
         root: the store, for example ``results``.
-        device: "cpu", "cuda", "cuda:1", ...
-        together: train all as one batched computation, see `rnnlib.training.loop.train`.
-        progress: whether to show how far it is.
+        options: see `Options`.
 
     Returns:
         The folders of the results.
 
     Raises:
-        ValueError: no such device.
+        ValueError: no such device, or a network too large for it.
         FileError: a damaged checkpoint, or one of other settings.
-        Busy: another process is at work on one of the runs.
+        Busy: another process is at work on the run.
+        OutOfTime: the time was up.
         NonFiniteLoss: see `rnnlib.training.loop.train`.
+        RunsFailed: one of these, of several runs.
     """
     configs = [configs] if isinstance(configs, Experiment) else list(configs)
-    place = check_device(device)
-    if place.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False  # else its LSTM rounds factors to 10 bits
-    groups = [configs] if together else [[config] for config in configs]
-    for group in groups:
-        todo = [c for c in group if not store.is_done(store.folder_of(root, c))]
-        if todo:
-            with single_precision():  # whatever the session's default is
-                _train(todo, root, place, progress)
+    failed = [outcome for outcome in each(configs, root, **options) if outcome.error]
+    if failed and len(configs) == 1:
+        raise failed[0].error
+    if failed:
+        lines = "".join(f"\n{outcome.config}: {outcome.error}" for outcome in failed)
+        raise RunsFailed(f"{len(failed)} of {len(configs)} runs failed:{lines}")
     return [store.folder_of(root, config) for config in configs]
 
 
-def _train(configs, root, device, progress) -> None:
-    jobs = [_Job(config, store.folder_of(root, config), device) for config in configs]
-    try:
-        for job in jobs:
-            job.open()
-        by_run = {id(job.run): job for job in jobs}
-        train([job.run for job in jobs], lambda run: by_run[id(run)].after_epoch(), progress)
-        for job in jobs:
-            job.finish()
-    finally:
-        for job in jobs:
-            job.lock.release()
+def each(configs: Sequence[Experiment], root: Path | str, **options) -> Iterator[Outcome]:
+    """Run experiments as `run` does, and tell of each how it went once it has.
+
+    Args:
+        configs: the experiments; the same one twice counts once.
+        root: the store.
+        options: see `Options`.
+
+    Raises:
+        ValueError: no such device.
+    """
+    how = Options(**options)
+    device = check_device(how.device)
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # else its LSTM rounds factors to 10 bits
+    until = None if how.seconds is None else time.monotonic() + how.seconds
+    configs = list(dict.fromkeys(configs))
+    for group in [configs] if how.together else [[config] for config in configs]:
+        with single_precision():  # whatever the session's default is
+            errors = _run_group(group, root, device, how, until)
+        for config in group:
+            yield Outcome(config, store.folder_of(root, config), errors.get(config))
 
 
-class _Job:
-    """A run and its folder."""
-
-    def __init__(self, config: Experiment, folder: Path, device: torch.device):
-        self.config, self.folder, self.device = config, folder, device
-        self.checkpoint = folder / "checkpoint.pt"
-        self.lock = filelock.FileLock(folder / ".lock", timeout=0)
-
-    def open(self) -> None:
-        """Take the folder, and go on where the last process stopped."""
-        config, folder = self.config, self.folder
-        task = config.task(self.device)
-        folder.mkdir(parents=True, exist_ok=True)
+def _run_group(configs, root, device, how: Options, until) -> dict[Experiment, Exception]:
+    """Train replicas as one batch, or a single run; return what went wrong with which."""
+    errors: dict[Experiment, Exception] = {}
+    todo = [c for c in configs if not store.is_done(store.folder_of(root, c))]
+    while todo:
+        jobs = []
         try:
-            self.lock.acquire()
-        except filelock.Timeout:
-            raise Busy(
-                f"another process is at work on {config} in {folder}; wait for it to end."
-            ) from None
-        callbacks = config.callbacks(folder, task)
-        model = config.network().to(self.device)
-        self.run = Run(task, model, config.settings(), callbacks, str(config))
-        if self.checkpoint.exists():
-            self._resume()
-        else:
-            write_json(folder / "config.json", config.to_dict())
-        if self.run.history:
-            store.write_history(folder, self.run.history)  # the epochs since are run again
-        else:
-            (folder / "history.csv").unlink(missing_ok=True)
-        self.parts = self._earlier_parts()
-        part = store.provenance(self.device, self.run.epoch, task_data(task))
-        self.parts.append(part | arithmetic(task, self.device) | self._choose_precision(task))
-        self._write_provenance()
-        self.saved = time.monotonic()
-
-    def _choose_precision(self, task) -> dict[str, str]:
-        """Settle "fastest" by a measurement, say what came of it, and return it to be noted."""
-        model = self.run.model
-        if model.layer_precision == "fastest":
-            z, _ = next(iter(task.batches()))
-            with subnormals.flushed() if subnormals.concerns(task, self.device) else nullcontext():
-                speed = measure_precisions(model.layer, min(len(z), 40), z.shape[1])
-            model.layer_precision = speed.best
-            print(f"{self.config}: layer_precision {speed}", file=sys.stderr)
-        return {"layer_precision": model.layer_precision}
-
-    def _write_provenance(self) -> None:
-        parts = {"parts": self.parts, "seconds": self.run.seconds}
-        write_json(self.folder / "provenance.json", parts)
-
-    def _resume(self) -> None:
-        state = load_checkpoint(self.checkpoint, self.device)
-        if _config_of(state) != self.config:
-            raise FileError(
-                f"checkpoint {self.checkpoint} is of another configuration than {self.config}. "
-                f"Nothing was changed. Move it away to start from the beginning."
-            )
-        self.run.load_state_dict(state["run"])
-
-    def _earlier_parts(self) -> list[dict]:
-        path = self.folder / "provenance.json"
-        if not self.run.history or not path.exists():
-            return []
-        return read_json(path)["parts"]
-
-    def after_epoch(self) -> None:
-        """Write the epoch down, and now and then a checkpoint."""
-        store.append_history(self.folder, self.run.history[-1])
-        if self.run.ended or time.monotonic() - self.saved > CHECKPOINT_EVERY:
-            self._save()
-
-    def _save(self) -> None:
-        state = {"config": self.config.to_dict(), "run": self.run.state_dict()}
-        save_checkpoint(self.checkpoint, state)
-        self._write_provenance()
-        self.saved = time.monotonic()
-
-    def finish(self) -> None:
-        """Pack the results and mark them."""
-        run, folder = self.run, self.folder
-        self._write_provenance()
-        self.config.pack(folder)
-        weights = {"best": run.best["model"], "last": run.model.state_dict()}
-        weights["last"] = {key: p.clone() for key, p in weights["last"].items()}
-        records = {"best": dict(run.history[run.best["epoch"] - 1]), "last": dict(run.history[-1])}
-        for which, record in records.items():
-            run.model.load_state_dict(weights[which])
-            record |= run.task.test(run.model.eval())
-        if sum(p.numel() for p in run.parameters) <= KEPT_WEIGHTS:
-            save_checkpoint(folder / "network.pt", weights[self.config.kept_weights])
-        store.mark_done(folder, {**records, "end": run.end, "stored": self.config.kept_weights})
+            for config in todo:
+                job = Job(config, store.folder_of(root, config), device)
+                jobs.append(job)
+                try:
+                    job.open(how.restart, how.wait)
+                except Exception as error:  # this one alone
+                    errors[config] = error
+            opened = [job for job in jobs if job.is_open]
+            _train(opened, how.progress, until)
+            break
+        except NonFiniteLoss as error:  # the others go on without it, from their checkpoints
+            (bad,) = (job.config for job in jobs if job.run is error.run)
+            errors[bad] = error
+        except Exception as error:
+            errors |= {config: error for config in todo if config not in errors}
+        finally:
+            for job in jobs:
+                job.close()
+        todo = [config for config in todo if config not in errors]
+    return errors
 
 
-def _config_of(state: dict) -> Experiment | None:
-    """Return the settings of a checkpoint, None where they are not any that there are."""
-    try:
-        return from_dict(state["config"])
-    except (KeyError, TypeError, ValueError):
-        return None
+def _train(jobs: list[Job], progress: bool, until: float | None) -> None:
+    if not jobs:
+        return
+    if not resume_together(jobs):
+        print(
+            "note: these runs stand at different epochs, so their histories may differ in the "
+            "last digits from those of runs that are never interrupted.",
+            file=sys.stderr,
+        )
+    rounds = _Rounds(jobs, until)
+    train([job.run for job in jobs], rounds.after_epoch, progress)
+    for job in jobs:
+        job.finish()
 
 
-def task_data(task) -> dict[str, str]:
-    """Return the checksums of a task's data files; drawn data has none."""
-    return getattr(task, "checksums", {})
+def resume_together(jobs: list[Job]) -> bool:
+    """Take up the last round that all replicas have a checkpoint of; return whether there is one.
+
+    What a batch computes depends in its last digits on who is in it. So replicas that began
+    together go on together: from one epoch, but for those that had ended before.
+    """
+    live = [job.newest for job in jobs if not job.newest.ended]
+    target = min((state.epoch for state in live), default=float("inf"))
+    chosen = [job.state_at(target) for job in jobs]
+    alike = all(state and (state.ended or state.epoch == target) for state in chosen)
+    for job, state in zip(jobs, chosen, strict=True):
+        job.take_up(state if alike else job.newest)
+    return alike
+
+
+class _Rounds:
+    """Writes down what each round of epochs has given, and stops when the time is up."""
+
+    def __init__(self, jobs: list[Job], until: float | None):
+        self.jobs = {id(job.run): job for job in jobs}
+        self.until = until
+        self.live = [job.run for job in jobs if not job.run.ended]
+        self.begun = self.saved = time.monotonic()
+        self._check_time(0.0)
+
+    def after_epoch(self, run) -> None:
+        self.jobs[id(run)].write_epoch()
+        if run is not self.live[-1]:
+            return
+        now = time.monotonic()
+        took, self.begun = now - self.begun, now
+        ended = any(run.ended for run in self.live)
+        late = self.until is not None and now + took > self.until
+        if ended or late or now - self.saved > CHECKPOINT_EVERY:
+            for run in self.live:  # all of them after the same round
+                self.jobs[id(run)].save()
+            self.saved = now
+        self.live = [run for run in self.live if not run.ended]
+        self._check_time(took)
+
+    def _check_time(self, epoch: float) -> None:
+        """Stop if another epoch of so many seconds would end too late."""
+        if self.until is not None and self.live and time.monotonic() + epoch > self.until:
+            names = ", ".join(f"{run.name} at epoch {run.epoch}" for run in self.live)
+            raise OutOfTime(f"the time is up: {names}. The same command goes on from there.")

@@ -6,6 +6,7 @@
 Both come from the run's snapshots of its weights, and serve once these are gone.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,16 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rnnlib.dynamics import Crossing, find_crossing, segment
-from rnnlib.files import FileError, load_checkpoint, save_checkpoint, write_text
+from rnnlib.files import FileError, digest_of, load_checkpoint, save_checkpoint, write_text
 from rnnlib.runs import store
 from rnnlib.runs.experiments import DECAY, configure
 from rnnlib.runs.training_dynamics import COLUMNS, dynamics_along
 from rnnlib.systems import System
-from rnnlib.training import LABELS, MODELS, Samples
+from rnnlib.training import LABELS, MODELS, Samples, epochs_in
 
 WRITE_EVERY = 20  # snapshots
+RESULTS = ("dynamics.csv", "crossings.csv")
+FOUND = "fixed_points.pt"  # what was found by epoch, with the digest of the snapshot it is of
 RESTS = 0.02  # an output that moves by less is at rest, also one that has not quite settled
 CROSSING = ("before", "after", "at", "angle", "resonance", "coefficient", "amplitude")
 
@@ -29,8 +32,9 @@ CROSSING = ("before", "after", "at", "angle", "resonance", "coefficient", "ampli
 def analyse_sine(folder: Path | str, every: int = 1, progress: bool = False) -> pd.DataFrame:
     """Write ``dynamics.csv`` and ``crossings.csv`` of a run from its snapshots.
 
-    What is there is kept, so it can be called while a run is on its way and again later, or be
-    cut short. Where there are no snapshots any more the stored table is returned.
+    What is there is kept if it was made of these very snapshots, so it can be called while a run
+    is on its way and again later, or be cut short. Where there are no snapshots any more the stored
+    table is returned.
 
     Args:
         folder: of the run.
@@ -48,29 +52,44 @@ def analyse_sine(folder: Path | str, every: int = 1, progress: bool = False) -> 
     config = store.read_config(folder)
     if config.name != "sine":
         raise ValueError(f"folder {folder} holds a run of {config.name}; it must be one of sine.")
+    if store.is_done(folder):
+        store.check(folder, RESULTS)
     epochs = snapshots(folder)[::every]
     if not epochs:
         return read_dynamics(folder)
     z, burn_in = observed_input(folder), config.record_burn_in
-    table, points = _so_far(folder)
-    todo = [epoch for epoch in epochs if epoch not in set(table["epoch"])]
+    found = _so_far(folder)
+    todo = [epoch for epoch in epochs if epoch not in found]
     with tqdm(total=len(todo), desc=str(config), disable=not progress, unit="snapshot") as bar:
         for first in range(0, len(todo), WRITE_EVERY):
             part = todo[first : first + WRITE_EVERY]
-            start = points.get(max((epoch for epoch in points if epoch < part[0]), default=None))
+            before = max((epoch for epoch in found if epoch < part[0]), default=None)
+            start = None if before is None else found[before]["point"]
             networks = [read_snapshot(folder, epoch) for epoch in part]
-            found = dynamics_along(networks, z, start, burn_in=burn_in)
-            found.table.insert(0, "epoch", part)
-            table = found.table if len(table) == 0 else pd.concat([table, found.table])
-            table = table.sort_values("epoch", ignore_index=True)
-            points |= zip(part, found.points, strict=True)
-            save_checkpoint(folder / "snapshots" / "fixed_points.pt", points)
-            write_text(folder / "dynamics.csv", table.to_csv(index=False))
+            new = dynamics_along(networks, z, start, burn_in=burn_in)
+            for epoch, row, point in zip(part, new.table.to_numpy(), new.points, strict=True):
+                digest = digest_of(_snapshot(folder, epoch))
+                found[epoch] = {"row": row.tolist(), "point": point, "snapshot": digest}
+            save_checkpoint(folder / "snapshots" / FOUND, found)
+            if not store.is_done(folder):
+                write_text(folder / "dynamics.csv", _table(found).to_csv(index=False))
             bar.update(len(part))
-    _write_crossings(folder, table, points, z)
+    table = _table(found)
+    texts = {
+        "dynamics.csv": table.to_csv(index=False),
+        "crossings.csv": _crossings(folder, table, found, z).to_csv(index=False),
+    }
     if store.is_done(folder):
-        store.seal(folder, "dynamics.csv", "crossings.csv")
+        store.seal(folder, texts)
+    else:
+        for name, text in texts.items():
+            write_text(folder / name, text)
     return table
+
+
+def _table(found: dict[int, dict]) -> pd.DataFrame:
+    rows = [[epoch, *found[epoch]["row"]] for epoch in sorted(found)]
+    return pd.DataFrame(rows, columns=["epoch", *COLUMNS])
 
 
 def sine_runs_at_paper_size(root: Path | str) -> dict[str, list[Path]]:
@@ -115,19 +134,22 @@ def observed_input(folder: Path | str) -> Tensor:
 
 def snapshots(folder: Path | str) -> list[int]:
     """Return the epochs of which a run holds a snapshot, in order."""
-    paths = (Path(folder) / "snapshots").glob("epoch_*.pt")
-    return sorted(int(path.stem.removeprefix("epoch_")) for path in paths)
+    return list(epochs_in(Path(folder) / "snapshots", ".pt"))
 
 
 def read_snapshot(folder: Path | str, epoch: int) -> System:
     """Return a run's network as it was after an epoch, float64.
 
     Raises:
-        FileError: there is no snapshot of that epoch.
+        FileError: there is no snapshot of that epoch, or it is damaged.
     """
     network = store.read_config(folder).network()
-    network.load_state_dict(load_checkpoint(Path(folder) / "snapshots" / f"epoch_{epoch:05}.pt"))
+    network.load_state_dict(load_checkpoint(_snapshot(folder, epoch)))
     return network.system()
+
+
+def _snapshot(folder: Path | str, epoch: int) -> Path:
+    return Path(folder) / "snapshots" / f"epoch_{epoch:05}.pt"
 
 
 def read_dynamics(folder: Path | str) -> pd.DataFrame:
@@ -136,7 +158,7 @@ def read_dynamics(folder: Path | str) -> pd.DataFrame:
     Raises:
         FileError: it is missing or damaged.
     """
-    return _read_csv(Path(folder) / "dynamics.csv", ("epoch", *COLUMNS))
+    return _read_csv(Path(folder), "dynamics.csv", ("epoch", *COLUMNS))
 
 
 def read_crossings(folder: Path | str) -> pd.DataFrame:
@@ -149,7 +171,7 @@ def read_crossings(folder: Path | str) -> pd.DataFrame:
     Raises:
         FileError: it is missing or damaged.
     """
-    return _read_csv(Path(folder) / "crossings.csv", CROSSING)
+    return _read_csv(Path(folder), "crossings.csv", CROSSING)
 
 
 def crossing_between(folder: Path | str, before: int, after: int) -> Crossing | None:
@@ -159,10 +181,10 @@ def crossing_between(folder: Path | str, before: int, after: int) -> Crossing | 
         FileError: a snapshot is missing, or `analyse` has not seen it.
     """
     folder = Path(folder)
-    _, points = _so_far(folder)
-    if before not in points:
+    found = _so_far(folder)
+    if before not in found:
         raise FileError(f"{folder} has no fixed point of epoch {before}; call analyse first.")
-    return _crossing(folder, before, after, points[before], observed_input(folder))
+    return _crossing(folder, before, after, found[before]["point"], observed_input(folder))
 
 
 def _crossing(folder, before, after, point, z) -> Crossing | None:
@@ -170,33 +192,44 @@ def _crossing(folder, before, after, point, z) -> Crossing | None:
     return find_crossing(segment(*ends), point)
 
 
-def _write_crossings(folder, table, points, z) -> None:
+def _crossings(folder, table, found, z) -> pd.DataFrame:
     rows = []
     growth = table["modulus"].to_numpy() - 1  # NaN where no fixed point was found
     for i in np.flatnonzero(growth[1:] * growth[:-1] < 0):
         before, after = (int(epoch) for epoch in table["epoch"][i : i + 2])
-        if found := _crossing(folder, before, after, points[before], z):
-            rows.append([before, after, *(getattr(found, name) for name in CROSSING[2:])])
-    write_text(folder / "crossings.csv", pd.DataFrame(rows, columns=CROSSING).to_csv(index=False))
+        if crossing := _crossing(folder, before, after, found[before]["point"], z):
+            rows.append([before, after, *(getattr(crossing, name) for name in CROSSING[2:])])
+    return pd.DataFrame(rows, columns=CROSSING)
 
 
-def _so_far(folder: Path) -> tuple[pd.DataFrame, dict[int, Tensor]]:
-    """Return the rows that an earlier call has left, and their fixed points by epoch."""
-    path = folder / "snapshots" / "fixed_points.pt"
-    if not path.exists() or not (folder / "dynamics.csv").exists():
-        return pd.DataFrame(columns=["epoch", *COLUMNS]), {}
-    table, points = read_dynamics(folder), load_checkpoint(path)
-    return table[table["epoch"].isin(list(points))], points
+def _so_far(folder: Path) -> dict[int, dict]:
+    """Return what an earlier call has found by epoch, of snapshots that are still the same."""
+    path = folder / "snapshots" / FOUND
+    if not path.exists():
+        return {}
+    found = load_checkpoint(path, remedy="Remove it; analyse makes it again.")
+    return {
+        epoch: entry
+        for epoch, entry in found.items()
+        if isinstance(entry, dict)  # older versions kept no digest of the snapshot
+        and _snapshot(folder, epoch).exists()
+        and entry["snapshot"] == digest_of(_snapshot(folder, epoch))
+    }
 
 
-def _read_csv(path: Path, columns) -> pd.DataFrame:
+def _read_csv(folder: Path, name: str, columns) -> pd.DataFrame:
+    remedy = "Where the run's snapshots are, `python -m rnnlib analyse` makes it again."
+    if store.is_done(folder) and name not in store.read_mark(folder)["sha256"]:
+        raise FileError(
+            f"{folder / name} was not made of the finished run, or not to its end. {remedy}"
+        )
+    data = store.content(folder, name)
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(io.BytesIO(data))
         if list(table) != list(columns):
             raise ValueError(f"its columns are {', '.join(table)}")
-    except (OSError, ValueError) as error:
-        raise FileError(
-            f"{path} cannot be read ({error}). Remove it; where the run's snapshots are, "
-            f"rnnlib.runs.sine_dynamics.analyse writes it again."
-        ) from error
+        if not data.endswith(b"\n"):
+            raise ValueError("its last line is cut")
+    except ValueError as error:
+        raise FileError(f"{folder / name} cannot be read ({error}). {remedy}") from error
     return table

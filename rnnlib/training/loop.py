@@ -61,7 +61,11 @@ SMALLEST_RATE = 1e-7  # of the learning rate under a plateau schedule
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss became infinite or NaN."""
+    """The loss of a ``run`` became infinite or NaN."""
+
+    def __init__(self, message: str, run: "Run"):
+        super().__init__(message)
+        self.run = run
 
 
 class Run:
@@ -202,7 +206,8 @@ class Run:
                 f"{self.name}: the loss or its gradient was infinite or NaN in epoch "
                 f"{self.epoch + 1}, batch {batch} of {n}, at learning rate "
                 f"{self.optimizer.param_groups[0]['lr']:g}. The last checkpoint is from before; "
-                f"try a smaller learning_rate or clip."
+                f"try a smaller learning_rate or clip.",
+                self,
             )
         self.model.eval()
         record = {

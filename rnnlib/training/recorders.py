@@ -10,6 +10,7 @@ It takes three lines in any training loop::
 The network is a module ``(z, state) -> (y, state)``, as `torch.nn.LSTM` is.
 """
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnnlib.files import FileError, save_checkpoint, write
+from rnnlib.files import FileError, save_arrays, save_checkpoint
+from rnnlib.training.epoch_files import EpochFiles, halved, read_all, whole
 
 CHUNK = 100  # steps per call: torch's layers are at their fastest, and the memory is small
 
@@ -36,7 +38,7 @@ class Samples(NamedTuple):
     orbits: np.ndarray
 
 
-class OrbitRecorder:
+class OrbitRecorder(EpochFiles):
     """A callback that stores the steady state under constant inputs, one file per sample.
 
     Args:
@@ -50,8 +52,11 @@ class OrbitRecorder:
         until: the last epoch to record; None for no end.
         seed: of the initial states.
 
+    A run that goes on from a checkpoint calls ``forget(after=epoch)`` first, which removes the
+    samples of the epochs that are trained again.
+
     Raises:
-        ValueError: inputs of another shape, or a count that is not positive.
+        ValueError: inputs of another shape, or a count that is no whole number or too small.
     """
 
     def __init__(
@@ -72,15 +77,12 @@ class OrbitRecorder:
                 f"inputs has shape {tuple(inputs.shape)}; it must be (inputs, n_in), one row per "
                 f"constant input."
             )
-        for name, value in (("every", every), ("states", states), ("steps", steps)):
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1.")
-        if burn_in < 0:
-            raise ValueError(f"burn_in is {burn_in}; it must be 0 or more.")
-        self.folder, self.inputs, self.every = Path(folder), inputs, every
-        self.states, self.spread, self.seed = states, spread, seed
-        self.burn_in, self.steps = burn_in, steps
-        self.until = float("inf") if until is None else until
+        super().__init__(folder, ".npz", every, until)
+        if not (math.isfinite(spread) and spread >= 0):
+            raise ValueError(f"spread is {spread}; it must be a number, at least 0.")
+        self.inputs, self.spread, self.seed = inputs, spread, whole("seed", seed, 0)
+        self.states, self.steps = whole("states", states, 1), whole("steps", steps, 1)
+        self.burn_in = whole("burn_in", burn_in, 0)
 
     def __call__(self, epoch: int, model: nn.Module) -> None:
         """Store a sample if one is due.
@@ -88,18 +90,27 @@ class OrbitRecorder:
         Args:
             epoch: how many epochs are done.
             model: ``(z, state) -> (y, state)`` with time as first axis, as `torch.nn.LSTM` is.
+
+        Raises:
+            ValueError: the model takes the batch as first axis.
+            FileError: samples of an earlier run are in the folder.
         """
-        if epoch % self.every or epoch > self.until:
+        if not self.due(epoch):
             return
-        was_training = model.training
+        path = self.next_path(epoch)
+        modes = [(module, module.training) for module in model.modules()]
         model.eval()
-        orbit = self.orbit(model).cpu().numpy()
-        model.train(was_training)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write(
-            self.folder / f"epoch_{epoch:05}.npz",
-            lambda file: np.savez(file, orbit=orbit, inputs=self.inputs.cpu().numpy()),
-        )
+        try:
+            orbit = self.orbit(model).cpu()
+        finally:
+            for module, training in modes:
+                module.training = training
+        if orbit.dtype == torch.bfloat16:  # numpy has no such type
+            orbit = orbit.float()
+        inputs = self.inputs.detach().cpu()
+        if inputs.dtype == torch.bfloat16:
+            inputs = inputs.float()
+        save_arrays(path, orbit=orbit.numpy(), inputs=inputs.numpy())
 
     @torch.no_grad()
     def orbit(self, model: nn.Module) -> Tensor:
@@ -126,7 +137,16 @@ class OrbitRecorder:
             drawn = self.spread * torch.randn(shape, generator=generator)
             return drawn.to(part).repeat(*[1] * (part.dim() - 2), len(self.inputs), 1)
 
-        _, state = model(z.unsqueeze(0))
+        # As many steps as the batch has not, so that a state tells which axis was the batch
+        steps = 2 if len(z) == 1 else 1
+        _, state = model(z.expand(steps, *z.shape))
+        parts = state if isinstance(state, tuple) else (state,)
+        if any(part.shape[-2] != len(z) for part in parts):
+            raise ValueError(
+                f"model answers {steps} steps of {len(z)} sequences with a state of shape "
+                f"{tuple(parts[0].shape)}, whose last axis but one is not {len(z)}. It must take "
+                f"time as first axis, (time, batch, n_in): make it with batch_first=False."
+            )
         return tuple(map(draw, state)) if isinstance(state, tuple) else draw(state)
 
 
@@ -134,47 +154,60 @@ def read_samples(folder: Path | str) -> Samples:
     """Read all samples of a folder.
 
     Raises:
-        FileError: there is none, or one cannot be read.
+        FileError: there is none, one cannot be read, or they are of more than one recording.
     """
-    paths = sorted(Path(folder).glob("epoch_*.npz"))
-    if not paths:
-        raise FileError(f"{folder} holds no orbit samples (epoch_*.npz); record some first.")
-    orbits = []
-    for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                orbits.append(file["orbit"])
-                inputs = file["inputs"]
-        except Exception as error:  # numpy and zipfile raise several kinds
-            raise FileError(
-                f"orbit sample {path} cannot be read ({error}). Remove it and run again; the "
-                f"other samples stay."
-            ) from error
-    epochs = np.array([int(path.stem.removeprefix("epoch_")) for path in paths])
-    return Samples(epochs, inputs, np.stack(orbits))
+    epochs, (inputs, orbits) = read_all(folder, ("inputs", "orbit"))
+    alike = (inputs == inputs[0]).reshape(len(inputs), -1).all(1)
+    if not alike.all():
+        raise FileError(
+            f"{folder} holds samples of two recordings: those of epochs {epochs[0]} and "
+            f"{epochs[~alike][0]} have other inputs. Move those of one elsewhere."
+        )
+    return Samples(epochs, inputs[0], orbits)
 
 
-def pack_samples(folder: Path, inputs: list[int], steps: int) -> None:
+def pack_samples(folder: Path, inputs: list[int], steps: int, epochs: list[int]) -> None:
     """Write ``orbits.npz`` from the samples in ``orbits/``: some inputs, the last steps.
 
     They are in half precision, which keeps 11 bits: enough for a figure, not for a derivative.
+    Where an output is too large for it they are in single.
 
     Args:
         folder: a run's folder.
         inputs: which of the constant inputs to keep.
         steps: how many last steps to keep.
+        epochs: those to pack.
+
+    Raises:
+        FileError: one of these epochs is missing.
     """
     samples = read_samples(Path(folder) / "orbits")
-    chosen = samples.orbits[:, -steps:, inputs].astype(np.float16)
-    write(
+    rows = rows_of(samples.epochs, epochs, Path(folder) / "orbits")
+    save_arrays(
         Path(folder) / "orbits.npz",
-        lambda file: np.savez_compressed(
-            file, epochs=samples.epochs, inputs=samples.inputs[inputs], orbits=chosen
-        ),
+        compressed=True,
+        epochs=samples.epochs[rows],
+        inputs=samples.inputs[inputs],
+        orbits=halved(samples.orbits[rows][:, -steps:, inputs]),
     )
 
 
-class Snapshots:
+def rows_of(found: np.ndarray, wanted: list[int], folder: Path) -> list[int]:
+    """Return where the wanted epochs are among those found.
+
+    Raises:
+        FileError: one is not among them.
+    """
+    at = {int(epoch): row for row, epoch in enumerate(found)}
+    if holes := [epoch for epoch in wanted if epoch not in at]:
+        raise FileError(
+            f"{folder} lacks the samples of epochs {', '.join(map(str, holes))}. Restore them from "
+            f"a copy, or begin the run anew with --restart."
+        )
+    return [at[epoch] for epoch in wanted]
+
+
+class Snapshots(EpochFiles):
     """A callback that stores the weights every so many epochs, ``epoch_00010.pt`` and so on.
 
     Args:
@@ -184,9 +217,8 @@ class Snapshots:
     """
 
     def __init__(self, folder: Path, every: int, until: int):
-        self.folder, self.every, self.until = folder, every, until
+        super().__init__(folder, ".pt", every, until)
 
     def __call__(self, epoch: int, model: nn.Module) -> None:
-        if epoch % self.every == 0 and epoch <= self.until:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_checkpoint(self.folder / f"epoch_{epoch:05}.pt", model.state_dict())
+        if self.due(epoch):
+            save_checkpoint(self.next_path(epoch), model.state_dict())

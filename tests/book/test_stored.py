@@ -3,7 +3,7 @@ import pytest
 
 from rnnbook import stored
 from rnnlib.files import FileError
-from rnnlib.runs import configure, runner, scoreboard, store
+from rnnlib.runs import configure, provenance, runner, scoreboard
 
 SIZES = dict(n_train=4, n_valid=4, batch_size=4, epochs=2, record_burn_in=1, record_steps=4)
 
@@ -39,7 +39,7 @@ def test_runs_are_counted_and_unfinished_ones_kept_apart(tmp_path, claims):
 
 def test_a_figure_names_the_runs_that_it_is_drawn_from(folder):
     html = stored.sources([folder]).data
-    commit = store.commit()["commit"]
+    commit = provenance.commit()["commit"]
     assert "GRU, length 50, learning rate 0.01, seed 3" in html
     assert (commit or "unknown")[:7] in html and "unfinished" not in html
 

@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from rnnlib.files import FileError, load_checkpoint, read_json, save_checkpoint, write_json
+from rnnlib.files import (
+    FileError,
+    json_text,
+    load_checkpoint,
+    read_json,
+    save_checkpoint,
+    write_json,
+)
 from rnnlib.runs import runner, store
 from rnnlib.runs.experiments import configure
 from rnnlib.runs.migration import REBASED, migrate
@@ -21,10 +28,9 @@ def old(tmp_path):
     made, papers = runner.run(configs, tmp_path, progress=False)
     values = {k: v for k, v in read_json(made / "config.json").items() if k not in ADDED}
     values["model"] = "ornn"
-    write_json(made / "config.json", values)
     state = load_checkpoint(made / "checkpoint.pt") | {"config": values}
     save_checkpoint(made / "checkpoint.pt", state)
-    store.seal(made, "config.json")
+    store.seal(made, {"config.json": json_text(values)}, look=False)
     there = tmp_path / "sine" / "ornn" / "0123456789ab"
     made.rename(there)
     return tmp_path, there, papers
@@ -53,6 +59,7 @@ def test_an_old_run_is_told_as_what_it_is_and_nothing_else_changes(old):
     (moved / "done.json").unlink()
     assert runner.run(config, root, progress=False) == [moved]  # its checkpoint is taken up
     assert read_json(moved / "provenance.json")["parts"][-1]["from_epoch"] == 2
+    assert read_json(moved / "provenance.json")["note"] == REBASED
 
 
 def test_a_migration_that_was_stopped_half_way_goes_on(old):

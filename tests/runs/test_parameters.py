@@ -4,7 +4,7 @@ import nbformat
 import papermill
 import pytest
 
-from rnnlib.runs.parameters import ParameterError, check, literals
+from rnnlib.runs.parameters import ParameterError, check, check_notebook, literals
 
 DEFAULTS = {"seed": 0, "rate": 0.1, "model": "lstm", "plot": True, "device": None, "sizes": [1, 2]}
 
@@ -59,3 +59,18 @@ def test_papermill_stops_before_anything_runs(tmp_path):
         papermill.execute_notebook(path, out, parameters={"sead": 7}, progress_bar=False)
     outputs = [o for cell in nbformat.read(out, 4).cells for o in cell.get("outputs", [])]
     assert not any("ran with" in str(output) for output in outputs)
+
+
+def test_papermills_own_options_are_no_parameters_of_the_chapter(tmp_path, monkeypatch):
+    """Hypothesis: --inject-paths adds two names, which pass; a misspelt one beside them fails."""
+    injected = "# Parameters\nseed = 7\nPAPERMILL_INPUT_PATH = 'a.ipynb'\n"
+    injected += "PAPERMILL_OUTPUT_PATH = 'b.ipynb'\n"
+
+    class Shell:
+        user_ns = {"In": ["seed = 0", injected]}
+
+    monkeypatch.setattr("IPython.get_ipython", Shell)
+    check_notebook()
+    Shell.user_ns = {"In": ["seed = 0", injected + "sead = 1\n"]}
+    with pytest.raises(ParameterError, match="Did you mean 'seed'"):
+        check_notebook()

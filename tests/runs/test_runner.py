@@ -1,6 +1,5 @@
 """The store and the runner: killed runs, damaged files, and what counts as finished."""
 
-import csv
 import json
 import multiprocessing
 import os
@@ -15,29 +14,14 @@ import filelock
 import numpy as np
 import pytest
 import torch
+from small_runs import HOME, run, tiny
 
 from rnnlib.__main__ import main
 from rnnlib.files import FileError, load_checkpoint, save_checkpoint, write, write_text
 from rnnlib.nn.bfloat16 import Speed, library_has_bfloat16
-from rnnlib.runs import runner, store
+from rnnlib.runs import job, runner, store
 from rnnlib.runs.experiments import configure
 from rnnlib.training import read_samples
-
-HOME = Path(__file__).parents[2]
-
-
-def tiny(experiment="sine", **changes):
-    sizes = {"n_hidden": 6, "epochs": 4, "decay_epochs": (), "learning_rate": 1e-2}
-    sizes |= {"record_every": 2, "record_burn_in": 5, "record_steps": 9}
-    data = {"n_sequences": 4, "length": 12, "batch_size": 2}
-    if experiment == "classification":
-        data = {"n_train": 20, "n_valid": 20, "batch_size": 10}
-    return configure(experiment, "quick", **(sizes | data | changes))
-
-
-def run(config, root, **options):
-    (folder,) = runner.run(config, root, progress=False, **options)
-    return folder
 
 
 def damage(path):
@@ -185,7 +169,7 @@ def test_seconds_of_a_run_on_its_way_are_kept_up_to_date(tmp_path, monkeypatch):
                 told.append(json.loads((folder / "provenance.json").read_text())["seconds"])
 
     told = []
-    monkeypatch.setattr(runner, "save_checkpoint", look)
+    monkeypatch.setattr(job, "save_checkpoint", look)
     run(config, tmp_path)
     assert told == [seen[1]] and 0 < seen[1] < seen[2]
 
@@ -222,7 +206,7 @@ def test_what_cannot_be_run_is_refused_before_a_folder_is_made(option, tmp_path,
 def test_the_fastest_precision_is_measured_said_and_written_down(tmp_path, capsys, monkeypatch):
     for best in ("float32", "bfloat16"):
         speed = Speed(1.0, 0.5 if best == "bfloat16" else 2.0)
-        monkeypatch.setattr(runner, "measure_precisions", lambda *sizes, speed=speed: speed)
+        monkeypatch.setattr(job, "measure_precisions", lambda *sizes, speed=speed: speed)
         if best == "bfloat16" and not library_has_bfloat16():
             continue
         folder = run(tiny(epochs=1, layer_precision="fastest"), tmp_path / best)
@@ -272,7 +256,7 @@ def test_a_result_edited_afterwards_is_an_error(name, tmp_path):
     with pytest.raises(FileError, match=f"{name} was altered"):
         store.check(folder)
     path.unlink()
-    with pytest.raises(FileError, match="no file"):
+    with pytest.raises(FileError, match="cannot be read"):
         store.check(folder)
 
 
@@ -287,7 +271,7 @@ def test_a_truncated_checkpoint_is_an_error_and_everything_stays(tmp_path):
     folder = interrupted(tmp_path, tiny())
     damage(folder / "checkpoint.pt")
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    with pytest.raises(FileError, match="checkpoint.pt cannot be read.*Move it away"):
+    with pytest.raises(FileError, match="checkpoint.pt cannot be read.*--restart"):
         run(tiny(), tmp_path)
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
 
@@ -403,17 +387,35 @@ def test_quick_runs_never_share_a_folder_with_full_ones(monkeypatch, tmp_path):
 
 def test_damaged_histories_and_settings_are_errors_that_name_the_file(tmp_path):
     folder = run(tiny(), tmp_path)
-    rows = list(csv.reader((folder / "history.csv").open()))
-    with (folder / "history.csv").open("w") as file:
-        csv.writer(file).writerows(rows[:2] + rows[3:])
-    with pytest.raises(FileError, match="history.csv cannot be read.*epochs"):
-        store.read_history(folder)
+    whole = (folder / "history.csv").read_bytes()
+    rows = whole.splitlines(keepends=True)
+    (folder / "done.json").unlink()  # as of a run on its way
+    for data in (b"".join(rows[:2] + rows[3:]), rows[0] + b"1,0.5,\n", b"", b"\0"):
+        (folder / "history.csv").write_bytes(data)
+        with pytest.raises(FileError, match="history.csv cannot be read"):
+            store.read_history(folder)
     damage(folder / "config.json")
     with pytest.raises(FileError, match="config.json cannot be read"):
         store.read_config(folder)
     damage(folder / "orbits.npz")
+    (folder / "orbits").rename(folder / "elsewhere")
     with pytest.raises(FileError, match="orbits.npz cannot be read"):
         store.read_orbits(folder)
+
+
+def test_a_history_cut_anywhere_within_its_last_line_is_an_error(tmp_path):
+    """Hypothesis: no prefix of a history passes for it but one that ends with an epoch."""
+    folder = run(tiny(), tmp_path)
+    whole = (folder / "history.csv").read_bytes()
+    (folder / "done.json").unlink()
+    ends = {k + 1 for k, byte in enumerate(whole) if byte == ord("\n")}
+    for length in range(len(whole)):
+        (folder / "history.csv").write_bytes(whole[:length])
+        if length in ends:
+            assert len(store.read_history(folder)) == whole[:length].count(b"\n") - 1
+        else:
+            with pytest.raises(FileError, match="history.csv cannot be read"):
+                store.read_history(folder)
 
 
 SIZES = "--epochs 2 --n-hidden 5 --record-burn-in 3 --record-steps 2".split()

@@ -3,9 +3,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from rnnlib.files import FileError, write_json, write_text
+from rnnlib.files import FileError, json_text, save_arrays, write_text
 from rnnlib.runs import runner, scoreboard, store
 from rnnlib.runs.experiments import configure
 from rnnlib.runs.scoreboard import (
@@ -83,11 +84,17 @@ def root_and_begun(tmp_path):
         )
         folder = store.folder_of(tmp_path, config)
         folder.mkdir(parents=True)
-        write_json(folder / "config.json", config.to_dict())
         rows = "".join(f"{epoch},0.5\n" for epoch in range(1, epochs + 1))
-        write_text(folder / "history.csv", "epoch,valid_accuracy\n" + rows)
+        texts = {
+            "config.json": json_text(config.to_dict()),
+            "history.csv": "epoch,valid_accuracy\n" + rows,
+            "provenance.json": json_text({"parts": [], "seconds": 0.0}),
+        }
+        for name, text in texts.items():
+            write_text(folder / name, text)
         if finished:
-            store.mark_done(folder, {"best": {}, "last": {}})
+            save_arrays(folder / "orbits.npz", epochs=np.arange(0))
+            store.mark_done(folder, {"best": {}, "last": {}}, texts)
         return folder
 
     return tmp_path, begun

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from rnnlib.__main__ import main
-from rnnlib.files import FileError, write_json
+from rnnlib.files import FileError, json_text, save_arrays, write_json
 from rnnlib.runs import runner, sine_dynamics, store
 from rnnlib.runs.experiments import DECAY, configure
 from rnnlib.runs.sine_dynamics import (
@@ -103,7 +103,7 @@ def test_an_analysis_cut_short_goes_on_to_the_same_table(trained, tmp_path, monk
     monkeypatch.setattr(sine_dynamics, "dynamics_along", cut_short)
     with pytest.raises(KeyboardInterrupt):
         analyse_sine(again)
-    assert len(read_dynamics(again)) == 4
+    assert len(sine_dynamics._so_far(again)) == 4
     resumed = analyse_sine(again)
     assert calls == [4, 4, 4, 1]  # what was there is not done again
     np.testing.assert_allclose(resumed, table, rtol=1e-5, atol=1e-6)
@@ -116,8 +116,12 @@ def test_a_stored_run_without_snapshots_is_read_and_one_without_both_is_refused(
     shutil.rmtree(stored / "snapshots")
     pd.testing.assert_frame_equal(analyse_sine(stored), table, check_dtype=False)
     (stored / "dynamics.csv").write_text("epoch,modulus\n0,1\n")
+    with pytest.raises(FileError, match="dynamics.csv was altered"):
+        analyse_sine(stored)
+    (stored / "done.json").rename(stored / "done")  # as of a run on its way
     with pytest.raises(FileError, match="its columns are epoch, modulus"):
         analyse_sine(stored)
+    (stored / "done").rename(stored / "done.json")
     (stored / "dynamics.csv").unlink()
     with pytest.raises(FileError, match="dynamics.csv cannot be read"):
         analyse_sine(stored)
@@ -143,8 +147,10 @@ def test_only_finished_runs_at_the_papers_size_count_as_such(tmp_path):
     ):
         folder = store.folder_of(tmp_path, config)
         folder.mkdir(parents=True)
-        write_json(folder / "config.json", config.to_dict())
-        store.mark_done(folder, {"best": {}, "last": {}})
+        texts = {name: "{}" for name in ("provenance.json", "history.csv")}
+        save_arrays(folder / "orbits.npz", epochs=np.arange(0))
+        texts["config.json"] = json_text(config.to_dict())
+        store.mark_done(folder, {"best": {}, "last": {}}, texts)
     on_its_way = store.folder_of(tmp_path, configure("sine", "full", model="slstm"))
     on_its_way.mkdir(parents=True)
     write_json(on_its_way / "config.json", configure("sine", "full", model="slstm").to_dict())

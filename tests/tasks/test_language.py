@@ -258,5 +258,5 @@ def test_samples_that_are_missing_or_damaged_are_errors_that_name_them(tmp_path)
     with pytest.raises(FileError, match="holds no samples"):
         read_language_samples(tmp_path)
     (tmp_path / "epoch_00003.npz").write_bytes(b"PK")
-    with pytest.raises(FileError, match="epoch_00003.npz cannot be read.*Remove it"):
+    with pytest.raises(FileError, match="epoch_00003.npz cannot be read.*Restore it"):
         read_language_samples(tmp_path)

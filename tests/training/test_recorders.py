@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from rnnlib import flatten_state, simulate
-from rnnlib.files import FileError
+from rnnlib.files import FileError, load_arrays, load_checkpoint
 from rnnlib.training.models import MODELS, SequenceModel
-from rnnlib.training.recorders import CHUNK, OrbitRecorder, read_samples
+from rnnlib.training.recorders import CHUNK, OrbitRecorder, Snapshots, pack_samples, read_samples
 
 
 class Leaky(nn.Module):
@@ -116,10 +116,128 @@ def test_bad_sizes_and_damaged_samples_are_errors_that_name_them(tmp_path):
             OrbitRecorder(tmp_path, torch.ones(1, 1), **{name: 0})
     with pytest.raises(ValueError, match="burn_in is -1"):
         OrbitRecorder(tmp_path, torch.ones(1, 1), burn_in=-1)
-    with pytest.raises(FileError, match="holds no orbit samples"):
+    with pytest.raises(FileError, match="holds no samples"):
         read_samples(tmp_path)
     OrbitRecorder(tmp_path, torch.ones(1, 1), burn_in=0, steps=1)(0, nn.GRU(1, 2))
     path = tmp_path / "epoch_00000.npz"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(FileError, match="epoch_00000.npz cannot be read.*Remove it"):
+    with pytest.raises(FileError, match="epoch_00000.npz cannot be read.*Restore it"):
         read_samples(tmp_path)
+
+
+@pytest.mark.parametrize(("inputs", "states"), [(10, 10), (10, 4), (1, 1), (1, 2)])
+def test_a_network_that_takes_the_batch_first_is_refused(inputs, states, tmp_path):
+    """Hypothesis: also where batch and chunk have one size and torch itself would not notice."""
+    z = torch.linspace(0.2, 3, inputs)[:, None]
+    recorder = OrbitRecorder(tmp_path, z, states=states, burn_in=200, steps=100)
+    with pytest.raises(ValueError, match="time as first axis.*batch_first=False"):
+        recorder(0, nn.LSTM(1, 8, batch_first=True))
+    assert not any(tmp_path.iterdir())
+    recorder(0, nn.LSTM(1, 8))
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_the_first_stays(tmp_path):
+    network = nn.LSTM(1, 1)
+
+    def recorder(value=0.0):
+        z = torch.full((1, 1), value)
+        return OrbitRecorder(tmp_path, z, 1, states=1, burn_in=5, steps=1)
+
+    first = recorder()
+    for epoch in range(6):
+        first(epoch, network)
+    before = read_samples(tmp_path)
+    with pytest.raises(FileError, match="up to epoch 5 of an earlier run"):
+        recorder(1.0)(0, network)
+    assert read_samples(tmp_path).epochs.tolist() == before.epochs.tolist() == list(range(6))
+    again = recorder()
+    again.forget(after=2)  # as from a checkpoint at epoch 2
+    again(3, network)
+    assert read_samples(tmp_path).epochs.tolist() == [0, 1, 2, 3]
+    stranger = recorder(1.0)
+    stranger(4, network)
+    with pytest.raises(FileError, match="two recordings: those of epochs 0 and 4"):
+        read_samples(tmp_path)
+
+
+def test_samples_of_another_shape_are_of_another_recording(tmp_path):
+    for epoch, states in ((0, 2), (1, 3)):
+        recorder = OrbitRecorder(tmp_path, torch.ones(1, 1), 1, states=states, burn_in=0, steps=1)
+        recorder(epoch, nn.GRU(1, 2))
+    with pytest.raises(FileError, match="epoch_00001.npz is of another recording"):
+        read_samples(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["every", "states", "burn_in", "steps", "until"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1.5, True])
+def test_a_count_that_is_no_whole_number_is_refused_before_it_hangs(name, value, tmp_path):
+    with pytest.raises(ValueError, match=f"{name} is {value}; it must be a whole number"):
+        OrbitRecorder(tmp_path, torch.ones(1, 1), **{name: value})
+
+
+def test_the_modes_of_a_network_are_as_before_also_if_recording_fails(tmp_path):
+    class Failing(nn.GRU):
+        def forward(self, *arguments):
+            raise RuntimeError("no")
+
+    network = Failing(1, 2)
+    network.add_module("frozen", nn.Dropout().eval())
+    with pytest.raises(RuntimeError, match="no"):
+        OrbitRecorder(tmp_path, torch.ones(1, 1))(0, network)
+    assert network.training and not network.frozen.training
+
+
+def test_samples_are_in_the_order_of_their_epochs_also_beyond_99999(tmp_path):
+    recorder = OrbitRecorder(tmp_path, torch.ones(1, 1), 1, states=1, burn_in=0, steps=1)
+    for epoch in (99_998, 99_999, 100_000, 1_000_000):
+        recorder(epoch, nn.GRU(1, 2))
+    assert read_samples(tmp_path).epochs.tolist() == [99_998, 99_999, 100_000, 1_000_000]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_network_of_any_precision_is_recorded(dtype, tmp_path):
+    network = Leaky().to(dtype)
+    inputs = torch.ones(1, 1, dtype=dtype)
+    OrbitRecorder(tmp_path, inputs, states=1, spread=0.0, burn_in=40, steps=2)(0, network)
+    samples = read_samples(tmp_path)
+    assert samples.orbits.ravel() == pytest.approx([2.0, 2.0], rel=0.02)
+
+
+def test_packing_keeps_what_half_precision_would_make_infinite(tmp_path):
+    recorder = OrbitRecorder(tmp_path / "orbits", torch.tensor([[1e5], [0.5]]), 1, spread=0.0,
+                             burn_in=60, steps=3)  # fmt: skip
+    recorder(0, Leaky())
+    for inputs, kind, value in (([0], np.float32, 2e5), ([1], np.float16, 1.0)):
+        pack_samples(tmp_path, inputs, 2, [0])
+        with np.load(tmp_path / "orbits.npz") as file:
+            assert file["orbits"].dtype == kind
+            np.testing.assert_allclose(file["orbits"], value, rtol=1e-3)
+
+
+def test_a_hole_among_the_samples_is_an_error_and_a_stray_one_is_not_packed(tmp_path):
+    recorder = OrbitRecorder(tmp_path / "orbits", torch.ones(1, 1), 1, burn_in=0, steps=1)
+    for epoch in (0, 1, 3):
+        recorder(epoch, nn.GRU(1, 2))
+    assert recorder.missing(4) == [2, 4]
+    with pytest.raises(FileError, match="lacks the samples of epochs 2"):
+        pack_samples(tmp_path, [0], 1, [0, 1, 2])
+    pack_samples(tmp_path, [0], 1, [0, 1])
+    with np.load(tmp_path / "orbits.npz") as file:
+        assert file["epochs"].tolist() == [0, 1]
+
+
+def test_a_flipped_bit_anywhere_in_a_sample_or_snapshot_is_found(tmp_path):
+    OrbitRecorder(tmp_path, torch.ones(1, 1), states=1, burn_in=0, steps=1)(0, nn.GRU(1, 2))
+    Snapshots(tmp_path, 1, 1)(0, nn.GRU(1, 2))
+    draw = np.random.default_rng(0)
+    for name, load in (("epoch_00000.npz", load_arrays), ("epoch_00000.pt", load_checkpoint)):
+        path = tmp_path / name
+        whole = path.read_bytes()
+        for bit in draw.choice(8 * len(whole), 100, replace=False):
+            flipped = bytearray(whole)
+            flipped[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            with pytest.raises(FileError, match="altered"):
+                load(path)
+        path.write_bytes(whole)
+        load(path)

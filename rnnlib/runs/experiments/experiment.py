@@ -166,10 +166,10 @@ class Experiment:
         weights = Snapshots(folder / "snapshots", self.record_every, self.record_until)
         return [self.recorder(folder), weights]
 
-    def pack(self, folder: Path) -> None:
-        """Write ``orbits.npz`` from the samples of a run's folder."""
+    def pack(self, folder: Path, epochs: list[int]) -> None:
+        """Write ``orbits.npz`` from the samples of these epochs in a run's folder."""
         inputs, steps = self.kept()
-        pack_samples(folder, inputs, steps)
+        pack_samples(folder, inputs, steps, epochs)
 
     def constant_inputs(self) -> torch.Tensor:
         """Return the inputs under which orbits are recorded, ``(inputs, n_in)``."""

@@ -134,5 +134,5 @@ class LanguageExperiment(Experiment):
         )
         return [recorder]
 
-    def pack(self, folder):
-        pack_language_samples(folder)
+    def pack(self, folder, epochs):
+        pack_language_samples(folder, epochs)

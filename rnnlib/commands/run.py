@@ -1,0 +1,121 @@
+"""``python -m rnnlib run``: run an experiment, or go on with one cut short."""
+
+import argparse
+import dataclasses
+import os
+import sys
+import traceback
+import typing
+from pathlib import Path
+
+from rnnlib.commands.errors import explain
+from rnnlib.runs import EXPERIMENTS, PRESETS, configure, runner, store
+
+REPEATED = ("seed", "length", "model")  # these take several values: a run for each combination
+QUICK = "_build/quick"
+
+
+def add_to(commands) -> None:
+    """Add the command with an option per setting."""
+    run = commands.add_parser("run", help="run an experiment, or go on with one cut short")
+    experiments = run.add_subparsers(required=True, metavar="experiment", dest="experiment")
+    for name, kind in EXPERIMENTS.items():
+        what = kind.__doc__.splitlines()[0]
+        one = experiments.add_parser(
+            name,
+            help=what,
+            description=what
+            + " Settings that are not given have the preset's value. A run that was cut short is "
+            "taken up where its last checkpoint lies; a finished one is left alone. One that "
+            "fails does not stop the others.",
+            allow_abbrev=False,
+        )
+        _add_options(one)
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            many = field.name in REPEATED or hints[field.name] == tuple[int, ...]
+            one.add_argument(
+                "--" + field.name.replace("_", "-"),
+                type=int if hints[field.name] == tuple[int, ...] else hints[field.name],
+                nargs=("*" if field.name not in REPEATED else "+") if many else None,
+                metavar="X",
+                help=f"{field.metadata['help']} (default: {field.default})",
+            )
+        one.set_defaults(act=act, parser=one)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", choices=PRESETS, default="text", help="(default: text)")
+    parser.add_argument(
+        "--root",
+        help=f"the store (default: RNNLIB_RESULTS, else results; for quick, {QUICK})",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument(
+        "--together", action="store_true", help="train all runs as one batch; pays on a GPU"
+    )
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="begin a run anew whose checkpoint is damaged or on another machine; what was there "
+        "is kept in aside/ of its folder",
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait where another process is at work on a run"
+    )
+    parser.add_argument(
+        "--minutes", type=float, metavar="X", help="stop after an epoch within so many minutes"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def root_of(options) -> Path:
+    """Return the store that the options name: --root, RNNLIB_RESULTS or results."""
+    if options.root:
+        return Path(options.root).expanduser()
+    return Path(QUICK) if getattr(options, "preset", "") == "quick" else store.root_of("text")
+
+
+def act(options) -> int:
+    """Run every combination of the settings; tell of each as soon as it has ended or failed."""
+    if options.minutes is not None and not options.minutes > 0:
+        raise ValueError(f"minutes is {options.minutes}; it must be positive.")
+    names = [field.name for field in dataclasses.fields(EXPERIMENTS[options.experiment])]
+    given = {name: getattr(options, name) for name in names}
+    combinations = [{}]
+    for name, value in given.items():
+        values = value if name in REPEATED and value is not None else [value]
+        combinations = [c | {name: v} for c in combinations for v in values]
+    outcomes = runner.each(
+        [configure(options.experiment, options.preset, **c) for c in combinations],
+        root_of(options),
+        device=options.device,
+        together=options.together,
+        restart=options.restart,
+        wait=options.wait,
+        seconds=None if options.minutes is None else 60 * options.minutes,
+        progress=not options.quiet,
+    )
+    return max([_tell(outcome) for outcome in outcomes], default=0)
+
+
+def _tell(outcome: runner.Outcome) -> int:
+    """Print a run's folder, or what stopped it; return the exit status."""
+    error = outcome.error
+    if error is None:
+        print(outcome.folder, flush=True)
+        return 0
+    if isinstance(error, BrokenPipeError):
+        raise error
+    text = explain(error)
+    if text is None:
+        traceback.print_exception(error)
+        return 1
+    kind = "stopped" if isinstance(error, runner.OutOfTime) else "error"
+    print(f"{kind}: {outcome.config}: {text}", file=sys.stderr, flush=True)
+    return 0 if kind == "stopped" else 2
+
+
+def quiet_pipe() -> None:
+    """Send what is still to be printed nowhere, once nobody reads any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
