@@ -1,10 +1,11 @@
 """Every benchmark, one table each: `python -m benchmarks`."""
 
-from benchmarks import chaotic_lstm, explorer, language_model, orthogonal_rnn, training
+from benchmarks import chaotic_lstm, derivatives, explorer, language_model, orthogonal_rnn, training
 
 if __name__ == "__main__":
     print("Ratios of a peer's time to ours, measured in this run. The first minutes compile.")
     chaotic_lstm.main()
+    derivatives.main()
     orthogonal_rnn.main()
     training.main()
     language_model.main()

@@ -100,7 +100,7 @@ def covariant_vectors(
     generator = torch.Generator(device="cpu").manual_seed(seed + 1)
     random = torch.rand(k, k, generator=generator, dtype=torch.float64, device="cpu").to(x)
     # Any upper triangular matrix: column i is a vector in the space of the i fastest directions.
-    c = (random + torch.eye(k).to(x)).triu().expand(*x.shape[:-1], k, k)
+    c = (random + torch.eye(k, dtype=x.dtype, device=x.device)).triu().expand(*x.shape[:-1], k, k)
     vectors, stretch = [], []
     backward = list(enumerate(factors))[::-1]
     for t, r in tqdm(backward, desc="backward", disable=not progress, unit="step"):

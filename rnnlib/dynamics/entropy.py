@@ -250,7 +250,9 @@ def knn_entropy(samples: Tensor | np.ndarray, k: int = 3, *, whiten: bool = True
         R. J. Samworth, M. Yuan, "Efficient multivariate entropy estimation via k-nearest neighbour
         distances", Annals of Statistics 47 (2019).
     """
-    x = np.asarray(torch.as_tensor(samples).detach().cpu(), dtype=np.float64)
+    if isinstance(samples, Tensor):
+        samples = samples.detach().cpu()
+    x = np.asarray(samples, dtype=np.float64)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"samples has shape {x.shape}; it must be (samples, n), also for n = 1.")
     if not np.isfinite(x).all():

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy
-import torch
 from torch import Tensor
 
 BLOCKS = 10  # of consecutive moments, for the standard error
@@ -66,7 +65,9 @@ def exponent_of_series(
         M. T. Rosenstein, J. J. Collins, C. J. De Luca, "A practical method for calculating largest
         Lyapunov exponents from small data sets", Physica D 65 (1993).
     """
-    x = np.asarray(torch.as_tensor(series).detach().cpu(), dtype=np.float64)
+    if isinstance(series, Tensor):
+        series = series.detach().cpu()
+    x = np.asarray(series, dtype=np.float64)
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2 or 0 in x.shape or not np.isfinite(x).all():
         raise ValueError(f"series has shape {x.shape}; it must be (N,) or (N, m), all finite.")

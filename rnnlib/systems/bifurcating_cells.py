@@ -83,7 +83,10 @@ def one_unit(gain: Tensor | float, bias: Tensor | float = 0.0) -> System:
         gain: ``w``, a number or shape ``(*batch,)``.
         bias: ``b``, a number or shape ``(*batch,)``.
     """
-    gain, bias = (torch.as_tensor(v, dtype=torch.float64) for v in (gain, bias))
+    gain, bias = (
+        v.to(torch.float64) if torch.is_tensor(v) else torch.tensor(v, dtype=torch.float64)
+        for v in (gain, bias)
+    )
     return elman(gain[..., None, None], bias[..., None], name="one-unit cell")
 
 

@@ -52,13 +52,17 @@ def push_forward(
         ValueError: the step depends on the state and its derivative is lost on the way, has no
             rule, or the step changes the shape of the state.
     """
+    if torch.is_inference_mode_enabled():  # nothing has a derivative in there
+        with torch.inference_mode(False), torch.no_grad():
+            return push_forward(system, x, tangents, z)
     z = system._input(z)
     gradients = system.asks_for_gradients(x, tangents, z)
-    with torch.inference_mode(False), torch.set_grad_enabled(gradients):
-        shapes = [system.batch_shape, x.shape[:-1], () if z is None else z.shape[:-1]]
-        if shapes[0] or len(shapes[2]) > len(shapes[1]):
-            batch = torch.broadcast_shapes(*shapes)
-            x = x.expand(*batch, system.n_x)
+    with torch.set_grad_enabled(gradients):
+        batch = x.shape[:-1]
+        for other in (system.batch_shape, () if z is None else z.shape[:-1]):
+            if other and other != batch:
+                batch = torch.broadcast_shapes(batch, other)
+                x = x.expand(*batch, system.n_x)
         if tangents.dim() <= x.dim():
             tangents = tangents.expand(*x.shape[:-1], *tangents.shape[-2:])
         x, tangents = _outside(x), _outside(tangents)

@@ -216,7 +216,7 @@ def from_function(
     """
     _check_size("n_x", n_x, 1)
     theta = {
-        key: torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float64)
+        key: value if torch.is_tensor(value) else torch.tensor(value, dtype=torch.float64)
         for key, value in (theta or {}).items()
     }
     for key, value in theta.items():

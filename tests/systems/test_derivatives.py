@@ -253,6 +253,9 @@ def test_batch_axes_of_states_inputs_and_parameters_broadcast_in_a_jacobian():
     following, moved = rnnlib.push_forward(net, x, identity, z)
     torch.testing.assert_close(moved, together, atol=1e-14, rtol=0)
     torch.testing.assert_close(following, net.step(x, z), atol=1e-14, rtol=0)
+    for shape in ((1, 6), (6, 6)):  # the batch of the inputs, met by none and by its own
+        same = rnnlib.push_forward(net, x.expand(shape), identity, z)[1]
+        torch.testing.assert_close(same, together, atol=1e-14, rtol=0)
     s = torch.tensor([0.3, 0.6, 0.9, 1.2], **F64)
     swept = rnnlib.push_forward(line()(s), X0, torch.eye(4, **F64))[1]
     for i in range(4):
