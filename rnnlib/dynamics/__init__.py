@@ -26,7 +26,13 @@ from rnnlib.dynamics.entropy import (
     knn_entropy,
     log_abs_det,
 )
-from rnnlib.dynamics.fixed_points import FixedPoints, fixed_points, starts_in_box
+from rnnlib.dynamics.fixed_points import (
+    FixedPoints,
+    SlowPoints,
+    fixed_points,
+    starts_from_orbits,
+    starts_in_box,
+)
 from rnnlib.dynamics.kinds import KINDS, SteadyState
 from rnnlib.dynamics.lyapunov import LyapunovSpectrum, kaplan_yorke_dimension, lyapunov_spectrum
 from rnnlib.dynamics.neimark_sacker import (
@@ -38,6 +44,7 @@ from rnnlib.dynamics.neimark_sacker import (
     normal_form,
     segment,
 )
+from rnnlib.dynamics.newton import damped_steps
 from rnnlib.dynamics.normal_forms import normal_form_coefficient
 from rnnlib.dynamics.orbits import OrbitDiagram, check_steps, orbit_diagram, simulate, trajectory
 from rnnlib.dynamics.oscillation import (
@@ -67,6 +74,7 @@ __all__ = [
     "OrbitDiagram",
     "Oscillation",
     "Robustness",
+    "SlowPoints",
     "STEPS",
     "SeriesExponent",
     "SteadyState",
@@ -76,6 +84,7 @@ __all__ = [
     "box_entropy",
     "check_steps",
     "covariant_vectors",
+    "damped_steps",
     "entropy_along",
     "exponent_of_series",
     "find_attractor",
@@ -102,6 +111,7 @@ __all__ = [
     "segment",
     "settle",
     "simulate",
+    "starts_from_orbits",
     "steady_state",
     "trajectory",
 ]

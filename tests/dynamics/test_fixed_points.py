@@ -1,4 +1,5 @@
 import math
+import sys
 
 import hypothesis.strategies as st
 import numpy as np
@@ -7,7 +8,15 @@ import torch
 from hypothesis import given, settings
 
 from rnnlib import from_function, from_module, henon, jacobian, linear, logistic, simulate
-from rnnlib.dynamics.fixed_points import classify, fixed_points, iterated, starts_in_box
+from rnnlib.dynamics import newton, spectra
+from rnnlib.dynamics.fixed_points import (
+    classify,
+    fixed_points,
+    iterated,
+    starts_from_orbits,
+    starts_in_box,
+)
+from rnnlib.dynamics.newton import damped_steps
 from rnnlib.systems import (
     WEIGHTS,
     X0,
@@ -315,6 +324,224 @@ def test_a_batch_gives_what_its_members_give_one_by_one():
         )
 
 
+def hopfield(n, patterns, gain=2.0, seed=0):
+    """A network of +-1 patterns, ``tanh(gain W x)`` with ``W`` of their rank, and the patterns."""
+    generator = torch.Generator().manual_seed(seed)
+    xi = 2.0 * torch.randint(0, 2, (patterns, n), generator=generator).to(F64) - 1
+    return elman(gain * xi.mT @ xi / n), xi
+
+
+def test_a_rank_one_hopfield_network_has_a_saddle_and_two_attractors_and_a_box_shows_the_saddle():
+    """Hypothesis: x = m xi with m = tanh(2 m), or 0; a box alone says that roots are missing."""
+    system, xi = hopfield(64, 1)
+    box = starts_in_box(-1, 1, 32, 64)
+    alone = fixed_points(system, box)
+    assert alone.stability.tolist() == ["saddle"] and alone.index.tolist() == [-1]
+    assert alone.missing.tolist() == [True] and "sum to -1" in alone.describe()
+    orbits = starts_from_orbits(system, box, 1, burn_in=40)
+    both = fixed_points(system, torch.cat([box, orbits]))
+    assert sorted(both.stability) == ["saddle", "stable", "stable"]
+    assert both.index.sum() == 1 and both.missing.tolist() == [False]
+    m = 0.9575040240772687  # tanh(2 m) = m
+    stable = both.points[torch.as_tensor(both.stability == "stable")]
+    torch.testing.assert_close(
+        stable[stable[:, 0].argsort()].abs(), torch.full((2, 64), m, dtype=F64)
+    )
+    assert (stable.sign() == xi * stable[:, :1].sign() * xi[0, 0]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_eigenvalues_that_one_library_gives_up_are_found_by_another(seed):
+    """Hypothesis: at 0 two patterns give the eigenvalues gain (1 +- overlap), and 0."""
+    system, xi = hopfield(64, 2, seed=seed)
+    found = fixed_points(system, torch.zeros(1, 64, dtype=F64))
+    overlap = float(xi[0] @ xi[1]) / 64
+    expected = torch.tensor([2 * (1 + abs(overlap)), 2 * (1 - abs(overlap))], dtype=F64)
+    torch.testing.assert_close(found.eigenvalues[0, :2].real, expected, atol=1e-9, rtol=0)
+    assert found.stability.tolist() == ["saddle"] and found.index.tolist() == [1]
+
+
+def test_no_library_is_asked_for_the_eigenvalues_of_what_is_not_finite():
+    """Hypothesis: LAPACK may end the process on them; they are NaN, and the word is unknown."""
+    matrices = torch.stack([torch.full((2, 2), torch.inf, dtype=F64), torch.eye(2, dtype=F64)])
+    found = spectra.eigenvalues(matrices)
+    assert torch.isnan(found[0]).all() and (found[1] == 1).all()
+    root = from_function(lambda x, theta: x.abs().sqrt(), 2)
+    at_zero = fixed_points(root, torch.zeros(2, 2, dtype=F64))
+    assert at_zero.stability.tolist() == ["unknown"] and at_zero.index.tolist() == [0]
+    away = fixed_points(root, starts_in_box(0.1, 1, 4, 2))
+    torch.testing.assert_close(away.points, torch.ones(1, 2, dtype=F64))
+
+
+def test_beyond_a_fold_the_ghost_is_a_slow_point_with_its_speed():
+    """Hypothesis: x + mu + x^2 is slowest at 0, where |F| = mu; no root is claimed."""
+    mu = 1e-3
+    ghost = from_function(lambda x, theta: x + mu + x**2, 1)
+    found = fixed_points(ghost, starts_in_box(-1, 1, 8, 1))
+    assert len(found.points) == 0 and len(found.slow.points) == 1 and found.slow.hits.sum() >= 4
+    assert found.slow.points.abs().max() < 1e-4
+    assert found.slow.speed.item() == pytest.approx(mu**2 / 2, rel=1e-6)
+    assert found.slow.residual.item() == pytest.approx(mu, rel=1e-3)
+    assert "slow point" in found.describe()
+
+
+def test_a_saddle_of_the_speed_is_no_slow_point():
+    """Hypothesis: F = (x^2 - 1, 0) in the first axis has a maximum of |F| at 0 and roots at +-1."""
+    system = from_function(
+        lambda x, theta: torch.stack([x[..., 0] + x[..., 0] ** 2 - 1, 0.5 * x[..., 1]], -1), 2
+    )
+    found = fixed_points(system, torch.zeros(1, 2, dtype=F64))
+    assert len(found.slow.points) == 0
+
+
+def test_the_indices_of_three_roots_on_a_line_are_1_minus_1_1_and_a_fold_has_none():
+    """Hypothesis: sign(1 - f') alternates along a line; where f' = 1 it is 0."""
+    found = fixed_points(one_unit(2.0), starts_in_box(-1, 1, 20, 1))
+    assert found.index[found.points[:, 0].argsort()].tolist() == [1, -1, 1]
+    assert not found.missing.any()
+    one = fixed_points(one_unit(2.0), torch.ones(1, 1, dtype=F64))
+    assert one.index.tolist() == [1] and not one.missing.any()  # no contradiction is no proof
+    critical = fixed_points(one_unit(1.0), torch.zeros(1, 1, dtype=F64))
+    assert critical.index.tolist() == [0] and not critical.missing.any()
+
+
+def test_a_map_of_the_cube_into_itself_without_a_root_found_is_said_to_have_one():
+    """Hypothesis: Brouwer; without a region, or on a region that is left, nothing is said."""
+    system = one_unit(0.5)
+    start = torch.tensor([[torch.nan]], dtype=F64)
+    assert fixed_points(system, start).missing.tolist() == [True]
+    assert fixed_points(system, start, region=None).missing.tolist() == [False]
+    grows = from_function(lambda x, theta: 2 * x + 0.1, 1)
+    assert fixed_points(grows, start).missing.tolist() == [False]
+    ends = (torch.tensor([0.0], dtype=F64), 1.0)
+    assert fixed_points(logistic(3.2), start, region=ends).missing.tolist() == [True]
+
+
+def test_missing_roots_are_told_for_each_member_of_a_batch():
+    """Hypothesis: at gain 0.5 the origin is all, at 2 it is one of three."""
+    gains = torch.tensor([[0.5], [2.0]], dtype=F64)
+    found = fixed_points(one_unit(gains), torch.zeros(1, 1, dtype=F64))
+    assert found.missing.tolist() == [False, True] and "of member 1" in found.describe()
+
+
+@pytest.mark.parametrize("gain", [0.8, 1.5])
+def test_products_with_vectors_find_what_the_whole_matrix_finds(gain):
+    """Hypothesis: two routes to one answer, in a contracting network and in a chaotic one."""
+    generator = torch.Generator().manual_seed(3)
+    weight = gain * torch.randn(60, 60, dtype=F64, generator=generator) / 60**0.5
+    system = elman(weight, 0.1 * torch.randn(60, dtype=F64, generator=generator))
+    starts = starts_in_box(-0.5, 0.5, 4, 60)
+    whole = fixed_points(system, starts, dense=60)
+    products = fixed_points(system, starts, dense=1, krylov=30, leading=8)
+    assert whole.converged > 0 and products.converged > 0
+    distances = torch.cdist(
+        products.points, whole.points, compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    if gain < 1:
+        assert len(whole.points) == len(products.points) == 1 and distances.max() < 1e-9
+        assert products.eigenvalues.shape == (1, 8)
+        torch.testing.assert_close(
+            products.eigenvalues.abs(), whole.eigenvalues[:, :8].abs(), atol=1e-7, rtol=0
+        )
+    for found in (whole, products):
+        assert (system.step(found.points) - found.points).abs().max() < 1e-9
+        assert set(found.stability) <= {"stable", "saddle"}
+
+
+@pytest.mark.parametrize("formed", [True, False])
+def test_the_leading_eigenvalues_are_the_first_of_all_or_all_where_more_are_outside(
+    formed, monkeypatch
+):
+    """Hypothesis: Arnoldi's iteration and LAPACK agree, from the matrix and from its products."""
+    if not formed:
+        monkeypatch.setattr("rnnlib.dynamics.spectra.FORMED", 0)
+    weight = torch.randn(80, 80, dtype=F64, generator=torch.Generator().manual_seed(0)) / 80**0.5
+    origin = torch.zeros(80, dtype=F64)
+    for gain, count in ((0.9, 6), (3.0, 80)):
+        found = spectra.leading_eigenvalues(elman(gain * weight), origin, 6)
+        assert len(found) == count
+        expected = spectra.eigenvalues(gain * weight).abs()[:count]
+        torch.testing.assert_close(found.abs(), expected, atol=1e-7, rtol=0)
+
+
+def test_without_damping_the_step_is_newtons_and_with_much_it_goes_down_the_slope():
+    """Hypothesis: A d = -F at mu = 0, and d is parallel to -A' F as mu grows."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(5, 4, 4, dtype=F64, generator=generator)
+    value = torch.randn(5, 4, dtype=F64, generator=generator)
+    newton, short = damped_steps(matrix, value, torch.tensor([0.0, 1e4], dtype=F64))
+    torch.testing.assert_close((matrix @ newton[..., None])[..., 0], -value)
+    slope = -(matrix.mT @ value[..., None])[..., 0]
+    cosine = torch.nn.functional.cosine_similarity(1e8 * short, slope, dim=-1)
+    torch.testing.assert_close(cosine, torch.ones(5, dtype=F64))
+    nothing = damped_steps(
+        torch.zeros(2, 2, dtype=F64), torch.ones(2, dtype=F64), matrix.new_ones(1)
+    )
+    assert (nothing == 0).all()
+
+
+def test_a_newton_step_that_leads_away_is_taken_back():
+    """Hypothesis: from 1.5 plain Newton leaves x + atan(20 x) for good; the search does not."""
+    steep = from_function(lambda x, theta: x + torch.atan(20 * x), 1)
+    found = fixed_points(steep, torch.tensor([[1.5]], dtype=F64))
+    assert found.converged == 1 and found.points.abs().max() < 1e-9
+
+
+def test_states_of_orbits_are_those_that_simulation_passes():
+    """Hypothesis: every third state after the burn-in, of each orbit, under the inputs given."""
+    system = from_module(torch.nn.GRU(2, 3).double())
+    inputs = torch.randn(40, 2, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
+    x0 = torch.zeros(2, 3, dtype=F64)
+    taken = starts_from_orbits(system, x0, 4, burn_in=5, every=3, inputs=inputs)
+    orbit = simulate(system, x0, 10, burn_in=5, inputs=inputs[:15])
+    torch.testing.assert_close(taken, orbit[::3].reshape(8, 3))
+    with pytest.raises(ValueError, match="every is 0"):
+        starts_from_orbits(system, x0, 4, every=0, inputs=inputs)
+
+
+def test_a_search_that_is_interrupted_keeps_what_it_has(monkeypatch):
+    """Hypothesis: the roots found so far come back, with a warning."""
+    system, calls = one_unit(2.0), []
+    monkeypatch.setattr(newton, "ENTRIES", 4)
+    monkeypatch.setattr(sys.modules[fixed_points.__module__], "ENTRIES", 4)
+    improve = newton._improve_whole
+
+    def stop_later(*arguments):
+        calls.append(1)
+        if len(calls) > 12:
+            raise KeyboardInterrupt
+        return improve(*arguments)
+
+    monkeypatch.setattr(newton, "_improve_whole", stop_later)
+    with pytest.warns(UserWarning, match="interrupted"):
+        found = fixed_points(system, starts_in_box(-1, 1, 40, 1))
+    assert found.interrupted and 0 < found.converged < 40 and found.starts == 40
+    assert len(found.points) > 0 and "interrupted" in found.describe()
+
+
+def test_nothing_is_made_on_another_device_than_the_systems():
+    """Hypothesis: with every tensor that names no device made elsewhere, the search still runs."""
+    system, start = one_unit(2.0), torch.tensor([[0.4], [0.0]], dtype=F64)
+    ghost = from_function(lambda x, theta: x + 1e-3 + x**2, 1)
+    with torch.device("meta"):
+        found = fixed_points(system, start)
+        slow = fixed_points(ghost, start)
+        products = fixed_points(
+            elman(torch.diag(torch.arange(1, 13, dtype=F64, device="cpu") / 20)),
+            torch.full((1, 12), 0.1, dtype=F64, device="cpu"), dense=1, leading=3,
+        )  # fmt: skip
+    assert {found.points.device.type, slow.slow.points.device.type} == {"cpu"}
+    assert len(found.points) == 2 and len(slow.slow.points) == 1 and len(products.points) == 1
+
+
+@pytest.mark.parametrize("name", ["tolerance", "separation", "neutral", "disturbance"])
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_a_constant_out_of_range_is_refused_by_name(name, value):
+    """Hypothesis: separation=-1 or nan would never end."""
+    with pytest.raises(ValueError, match=f"{name} is"):
+        fixed_points(one_unit(2.0), torch.zeros(1, 1, dtype=F64), **{name: value})
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -324,6 +551,8 @@ def test_a_batch_gives_what_its_members_give_one_by_one():
         ({"starts": torch.zeros(3, 1)}, TypeError, "float64"),
         ({"period": 0}, ValueError, "period is 0"),
         ({"max_iterations": 0}, ValueError, "max_iterations is 0"),
+        ({"leading": 0}, ValueError, "leading is 0"),
+        ({"starts": torch.zeros(3, 1, dtype=F64, device="meta")}, ValueError, "starts is on meta"),
         ({"system": logistic(torch.ones(3, dtype=F64))}, ValueError, r"values\[:, None\]"),
     ],
 )
