@@ -28,11 +28,12 @@ from rnnlib.memory.comparison import (
 from rnnlib.memory.contraction import lipschitz_lower_bound
 from rnnlib.memory.interrupts import kept_on_interrupt
 from rnnlib.memory.intervals import INF, MARGIN, Interval, point, sigmoid, tanh
+from rnnlib.memory.networks import GATES, Network, read_network
 from rnnlib.memory.norms import Norm, QuadraticNorm
 from rnnlib.memory.published_conditions import elman_norm, lstm_by_norms
 from rnnlib.memory.quadratic_bound import Transported, quadratic_bound
 from rnnlib.memory.quadratic_norms import SHARES, contracting_norms, spectral_radius
-from rnnlib.memory.step_enclosure import GATES, Box, Network, enclose_step, read_network
+from rnnlib.memory.step_enclosure import Box, enclose_step
 from rnnlib.nn import orthogonal_rnn_step
 from rnnlib.systems import System, from_module
 
@@ -173,6 +174,7 @@ def certify(
         return _with_search(best, cell, box, input_bound)
     network = read_network(cell)
     if network is None:
+        assert isinstance(cell, System)  # weights by name are read or refused
         return _with_search(_nothing_proved(cell, steps), cell, box, input_bound)
 
     rows = GATES[network.kind]
@@ -395,7 +397,8 @@ def _with_search(certificate: Certificate, cell, box, bound: float) -> Certifica
     norm = _moved(certificate, like.device, like.dtype).norm
     inputs = None
     if cell.n_z and cell.z is None:
-        inputs = tuple(end.to(like).clamp(-bound, bound) for end in certificate.inputs)
+        first, last = (end.to(like).clamp(-bound, bound) for end in certificate.inputs)
+        inputs = first, last
     found = lipschitz_lower_bound(cell, low, high, norm=norm, inputs=inputs)
     return replace(certificate, found=found.constant)
 

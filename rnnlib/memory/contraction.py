@@ -6,7 +6,7 @@ from below. What bounds it from above is a proof: see `rnnlib.memory.certificate
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -171,12 +171,13 @@ def _box(system: System, low, high, inputs) -> tuple[Tensor, Tensor]:
             f"system has batch axes {tuple(system.batch_shape)}; search one network at a time."
         )
     like = _like(system, low, high)
-    kind = dict(dtype=like.dtype, device=like.device)
     ends = []
     for name, end, z in zip(("low", "high"), (low, high), inputs or (None, None), strict=True):
-        parts = [torch.as_tensor(end, **kind).expand(system.n_x)]
+        parts = [torch.as_tensor(end, dtype=like.dtype, device=like.device).expand(system.n_x)]
         if inputs is not None:
-            parts.append(torch.as_tensor(z, **kind).expand(system.n_z))
+            parts.append(
+                torch.as_tensor(z, dtype=like.dtype, device=like.device).expand(system.n_z)
+            )
         ends.append(torch.cat(parts))
         if not torch.isfinite(ends[-1]).all():
             raise ValueError(f"{name} has entries that are not finite; search a bounded box.")
@@ -204,13 +205,12 @@ def _ascend(
         raise ValueError(f"starts is {starts} and steps is {steps}; give at least 1 and 0.")
     span = high - low
     generator = torch.Generator().manual_seed(seed)
-    like = dict(generator=generator, dtype=torch.float64, device="cpu")
-    points = torch.rand(starts, len(low), **like)
+    points = torch.rand(starts, len(low), generator=generator, dtype=torch.float64, device="cpu")
     points[1::3] = points[1::3].round()  # a third of the starts are corners
     points[0, : sizes[0]] = 0.5
     points = low + span * points.to(low)
 
-    def split(v: Tensor) -> list[Tensor | None]:
+    def split(v: Tensor) -> list[Any]:
         *parts, z = v.split([*sizes, v.shape[-1] - sum(sizes)], dim=-1)
         return [*parts, z if z.shape[-1] else None]
 

@@ -10,27 +10,25 @@ reaches: so a point that a search has found up to an error is proved to be near 
 inputs that vary within a box the same inequality makes all orbits in the ball merge.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from rnnlib.memory.certificates import Inputs, admitted_inputs
-from rnnlib.memory.comparison import signed_enclosure
+from rnnlib.memory.certificates import Inputs
 from rnnlib.memory.interrupts import kept_on_interrupt
-from rnnlib.memory.intervals import INF, MARGIN, Interval, image, point
+from rnnlib.memory.intervals import INF, MARGIN
+from rnnlib.memory.local_steps import Curvature, LocalStep, local_step
 from rnnlib.memory.norms import QuadraticNorm
-from rnnlib.memory.quadratic_bound import Transported, quadratic_bound, spectral_bound
+from rnnlib.memory.quadratic_bound import Transported, spectral_bound
 from rnnlib.memory.quadratic_norms import SHARES, contracting_norms, spectral_radius
-from rnnlib.memory.step_enclosure import Box, Network, enclose_step, read_network
-from rnnlib.systems import System, from_module, jacobian
+from rnnlib.systems import System, from_module
 
 POLISHING = 8  # Newton steps at most
 LARGEST, SMALLEST = 2.0**100, 2.0**-100  # radii that are tried, in units of the norm
 COARSE, FINE = (16.0, 4.0, 2.0), [2 ** (0.5**k) for k in range(1, 12)]  # factors of the radius
-Curvature = float | Callable[[float], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +136,7 @@ def certify_near(
         )
     if isinstance(cell, nn.Module):
         cell = from_module(cell)
-    step = _step(cell, inputs, curvature)
+    step = local_step(cell, inputs, curvature)
     x = x.detach()
     if x.shape != (step.n_x,) or not torch.isfinite(x).all():
         raise ValueError(
@@ -157,18 +155,20 @@ def certify_near(
         return _nothing(
             step, points[0], period, found, f"its spectral radius is not below {rate:g}", device
         )
-    if step.curvature is None and step.network is None:
+    if not step.provable:
         why = "no rule for the derivative of this step, and no curvature given"
         return _nothing(step, points[0], period, found, why, device)
 
-    best, why = None, "no ball was found that the step maps into itself"
+    best: tuple[float, _Around, float, float] | None = None  # reach, balls, small and large radius
     shares = tqdm(SHARES, desc="norms", disable=not progress, unit="norm")
     with kept_on_interrupt("the largest ball found so far"):
         for share in shares:
             one_rate = (found + share * (rate - found)) ** (1 / period)
             norms = contracting_norms(slopes, one_rate)
-            around = _Around(step, points, norms, rate) if norms else None
-            small = around.smallest(one_rate) if around else None
+            if norms is None:
+                continue
+            around = _Around(step, points, norms, rate)
+            small = around.smallest(one_rate)
             if small is None:
                 continue
             radius = small
@@ -178,133 +178,38 @@ def certify_near(
             if best is None or reach > best[0]:
                 best = reach, around, small, radius
     if best is None:
+        why = "no ball was found that the step maps into itself"
         return _nothing(step, points[0], period, found, why, device)
-    _, around, small, radius = best
+    return _largest(*best[1:], found, device)
+
+
+def _largest(
+    around: "_Around", small: float, radius: float, found: float, device: torch.device
+) -> LocalCertificate:
+    """Return the certificate of the largest ball, by bisection from one for which the proof holds.
+
+    The fixed point is the same one in the small ball, where more is known of how near it is.
+    """
     with kept_on_interrupt("the largest ball found so far"):
         for factor in FINE if radius * 2 < LARGEST else ():
             if around.proved(radius * factor):
                 radius *= factor
-    # The fixed point is the same one in the small ball, where less is known of how far away it is.
-    (constant, error), (_, near) = around.proved(radius), around.proved(small)
+    proofs = [around.proved(size) for size in (radius, small)]
+    (constant, error), (_, near) = (proof for proof in proofs if proof is not None)
     return LocalCertificate(
         constant=constant,
         norm=QuadraticNorm(around.norms[0].matrix.to(device)),
-        centre=points[0].to(device),
+        centre=around.points[0].to(device),
         radius=radius,
         error=min(error, near),
-        steps=period,
-        inputs=step.ends(device),
+        steps=len(around.points),
+        inputs=_ends(around.step, device),
         found=found,
         certified=True,
     )
 
 
-class _Step:
-    """One step in float64, as a proof sees it: by a network's rule, or by a stated curvature."""
-
-    def __init__(self, network, system, inputs: Interval, curvature: Curvature | None):
-        self.network: Network | None = network
-        self.system: System | None = system
-        self.inputs, self.curvature = inputs, curvature
-        self.n_x = network.n_x if network else system.n_x
-        middle = inputs.middle
-        self.middle = point(middle) if network else (middle if system.n_z else None)
-
-    def ends(self, device) -> tuple[Tensor, Tensor]:
-        return self.inputs.low.to(device), self.inputs.high.to(device)
-
-    def next(self, x: Tensor) -> Tensor:
-        """Return the next state under the middle input."""
-        if self.network:
-            return enclose_step(self.network, Box(point(x)), self.middle).reached.middle
-        return self.system.step(x, self.middle).detach()
-
-    def derivative(self, x: Tensor) -> Tensor:
-        if self.network:
-            rows = enclose_step(self.network, Box(point(x)), self.middle).rows
-            return signed_enclosure(rows, self.n_x)[0]
-        return jacobian(self.system, x, self.middle).detach()
-
-    def misses(self, x: Tensor, target: Tensor, norm: QuadraticNorm) -> float:
-        """Bound how far from the target the next state of ``x`` is, over all inputs."""
-        if self.network:
-            reached = enclose_step(self.network, Box(point(x)), self.inputs).reached
-            miss = (reached - point(target)).largest
-        else:
-            following = self.next(x)
-            rounding = MARGIN * (x.abs().max() + following.abs())
-            miss = (following - target).abs() + rounding
-        by_columns = spectral_bound(norm.matrix * miss) * len(miss) ** 0.5
-        return min(float((norm.matrix.abs() @ miss).norm()), by_columns) * (1 + MARGIN)
-
-    def constant(
-        self, x: Tensor, radius: float, before: Transported, after: QuadraticNorm, slope: Tensor
-    ) -> float:
-        """Bound the stretch from the ball of this radius to the next norm."""
-        if self.network:
-            ball = Ball(x, radius, before)
-            return quadratic_bound(
-                enclose_step(self.network, ball, self.inputs).rows, after, before
-            )
-        back, forth = spectral_bound(before.norm.inverse), spectral_bound(after.matrix)
-        farthest = radius * back * before.slack  # in the Euclidean norm
-        bound = self.curvature(farthest) if callable(self.curvature) else self.curvature
-        linear = spectral_bound(after.matrix @ before(slope))
-        return (linear + forth * bound * farthest * back) * before.slack * (1 + MARGIN)
-
-
-@dataclass(frozen=True, eq=False)
-class Ball:
-    """All states with ``|T (x - centre)|_2 <= radius``.
-
-    Attributes:
-        centre: shape ``(n_x,)``.
-        radius: in the norm.
-        transported: of the norm.
-    """
-
-    centre: Tensor
-    radius: float
-    transported: Transported
-
-    def image(self, matrix: Tensor) -> Interval:
-        """Return what contains ``matrix @ x`` for all its states, shape ``(rows,)``."""
-        reach = self.transported.row_norms(matrix) * self.radius * self.transported.slack
-        return image(matrix, point(self.centre)) + Interval(-reach, reach)
-
-
-def _step(cell, inputs: Inputs | None, curvature: Curvature | None) -> _Step:
-    network = read_network(cell)
-    held = cell.z if isinstance(cell, System) else None
-    given = inputs if inputs is not None else held
-    n_z = network.n_z if network else cell.n_z
-    if given is None and n_z:
-        raise ValueError(
-            "no input is given; hold one with system.hold(z), or pass inputs=z, or a box of them."
-        )
-    given = torch.zeros(0) if given is None else given
-    admitted = admitted_inputs(n_z, given, 0.0)
-    if network is not None:
-        if network.kind == "elman" and network.activation is None:
-            raise ValueError(
-                "cell is an Elman network given by its weights alone, which do not say whether it "
-                "is tanh or relu; give the module, or a system made from it."
-            )
-        return _Step(network, None, admitted, None)
-    for name, parameter in cell.theta.items():
-        if parameter.dtype != torch.float64:
-            raise TypeError(
-                f"theta[{name!r}] is {parameter.dtype}; a proof needs float64: use "
-                f"system.to(torch.float64)."
-            )
-    if cell.n_z and (admitted.low != admitted.high).any():
-        raise ValueError("inputs is a box; for a system without a known rule hold one input.")
-    if cell.batch_shape:
-        raise ValueError(f"system has batch axes {tuple(cell.batch_shape)}; certify one at a time.")
-    return _Step(None, cell.to("cpu"), admitted, curvature)
-
-
-def _polished(step: _Step, x: Tensor, period: int) -> list[Tensor]:
+def _polished(step: LocalStep, x: Tensor, period: int) -> list[Tensor]:
     """Return the points of the cycle through ``x`` after Newton steps on ``F(x) - x``."""
 
     def around(v: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -332,7 +237,9 @@ def _polished(step: _Step, x: Tensor, period: int) -> list[Tensor]:
 class _Around:
     """The cycle with a norm at each of its points, and what is proved of the balls around them."""
 
-    def __init__(self, step: _Step, points: list[Tensor], norms: list[QuadraticNorm], rate: float):
+    def __init__(
+        self, step: LocalStep, points: list[Tensor], norms: list[QuadraticNorm], rate: float
+    ):
         self.step, self.points, self.norms, self.rate = step, points, norms, rate
         self.slopes = [step.derivative(x) for x in points]
         self.before = [Transported(norm) for norm in norms]
@@ -370,7 +277,11 @@ class _Around:
         return radius
 
 
-def _nothing(step: _Step, x: Tensor, period: int, found: float, why: str, device):
+def _ends(step: LocalStep, device) -> tuple[Tensor, Tensor]:
+    return step.inputs.low.to(device), step.inputs.high.to(device)
+
+
+def _nothing(step: LocalStep, x: Tensor, period: int, found: float, why: str, device):
     norm = QuadraticNorm(torch.eye(step.n_x, dtype=torch.float64, device=device))
-    ends = step.ends(device)
+    ends = _ends(step, device)
     return LocalCertificate(INF, norm, x.to(device), 0.0, INF, period, ends, found, False, why)

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from rnnlib.memory.comparison import collatz_wielandt
 from rnnlib.memory.intervals import INF, MARGIN, Interval, image, point, sigmoid, tanh
+from rnnlib.memory.networks import Layer, Network
 from rnnlib.memory.norms import Norm
-from rnnlib.memory.step_enclosure import Layer, Network
 
 
 def elman_norm(network: Network, p: float) -> tuple[float, Norm]:

@@ -99,7 +99,7 @@ def quadratic_bound(rows: list[Rows], after: QuadraticNorm, before: Transported)
         pieces.append((at, uncertain))
         own = torch.eye(at.stop - at.start, dtype=torch.float64, device="cpu")
         error = structured(own, uncertain)
-        if carried and errors[below.start] > 0:
+        if below is not None and carried and errors[below.start] > 0:
             total += structured(after.matrix[:, at], carried) * errors[below.start]
             error += structured(own, carried) * errors[below.start]
         errors[at.start] = error

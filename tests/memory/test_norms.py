@@ -1,0 +1,71 @@
+"""Hypotheses about norms of states."""
+
+import math
+
+import pytest
+import torch
+
+from rnnlib.memory.norms import Norm, QuadraticNorm
+
+F64 = {"dtype": torch.float64}
+
+
+def quadratic(n=5, seed=0) -> QuadraticNorm:
+    generator = torch.Generator().manual_seed(seed)
+    return QuadraticNorm(torch.randn(n, n, generator=generator, **F64) + 2 * torch.eye(n, **F64))
+
+
+def on_the_sphere(norm: QuadraticNorm, count=20_000) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    u = torch.randn(count, len(norm.matrix), generator=generator, **F64)
+    return u / u.norm(dim=-1, keepdim=True) @ norm.inverse.mT
+
+
+def test_a_quadratic_norm_is_one():
+    """Hypothesis: homogeneous, with the triangle inequality, and Euclidean for T = 1."""
+    norm, v = quadratic(), torch.randn(2, 50, 5, **F64)
+    assert (norm(v[0] + v[1]) <= norm(v[0]) + norm(v[1]) + 1e-12).all()
+    torch.testing.assert_close(norm(-3 * v[0]), 3 * norm(v[0]))
+    torch.testing.assert_close(QuadraticNorm(torch.eye(5, **F64))(v), v.norm(dim=-1))
+
+
+def test_what_a_quadratic_norm_says_of_its_ball_is_attained_and_not_exceeded():
+    """Hypothesis: dual norm, longest state, induced norm and reach of each component are maxima."""
+    norm = quadratic()
+    v = on_the_sphere(norm)
+    w, matrix = torch.randn(5, **F64), torch.randn(5, 5, **F64)
+    for exact, values in (
+        (norm.dual(w), v @ w),
+        (norm.longest, v.norm(dim=-1)),
+        (norm.induced(matrix), norm(v @ matrix.mT)),
+    ):
+        assert 0.8 * exact < values.max() <= exact * (1 + 1e-9)
+    alone = torch.diag(norm.weights)
+    torch.testing.assert_close(norm(alone), torch.ones(5, **F64))
+
+
+def test_the_distortion_carries_a_constant_over_to_the_euclidean_norm():
+    """Hypothesis: |A|_2 <= distortion |A| for all A, with equality for one of rank 1."""
+    norm = quadratic()
+    matrices = torch.randn(300, 5, 5, **F64)
+    euclidean = torch.linalg.matrix_norm(matrices, ord=2)
+    assert (euclidean <= norm.distortion * norm.induced(matrices) * (1 + 1e-12)).all()
+    # from the direction that T stretches most to the state that is longest: both are extremes
+    u, _, vh = torch.linalg.svd(norm.matrix)
+    worst = torch.outer(vh[-1], vh[0])
+    ratio = torch.linalg.matrix_norm(worst, ord=2) / norm.induced(worst)
+    assert float(ratio) == pytest.approx(norm.distortion, rel=1e-9)
+    v = on_the_sphere(norm)
+    assert float(v.norm(dim=-1).max()) <= norm.longest * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("norm", [Norm(torch.ones(4, **F64)), quadratic(4)], ids=["plain", "ball"])
+def test_a_matrix_that_is_not_finite_has_no_induced_norm(norm):
+    """Hypothesis: NaN for it alone, in place of a crash in LAPACK; its neighbours keep theirs."""
+    blocks = Norm(torch.ones(4, **F64), 2, 2)
+    matrices = torch.eye(4, **F64).repeat(3, 1, 1)
+    matrices[1, 0, 0], matrices[2, 1, 1] = math.nan, math.inf
+    for kind in (norm, blocks):
+        found = kind.induced(matrices)
+        assert float(found[0]) == pytest.approx(1.0)
+        assert torch.isnan(found[1:]).all()
