@@ -1,11 +1,13 @@
 """From a `torch.nn` module, or a network that holds one, to a system in one line."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from rnnlib.nn import (
+    LinearRecurrence,
     OrthogonalRNN,
     affine,
     cells,
@@ -31,9 +33,9 @@ def from_module(
 
     Args:
         module: `torch.nn.RNN`, `GRU`, `LSTM`, or one of their cells, in one direction and without
-            projection, an `OrthogonalRNN`, or a network that holds one of them: then what reads it
-            is found too, and tried on a random sequence. Compiled and scripted ones are unwrapped.
-            Dropout is off, as in evaluation. The system's name says what was taken.
+            projection, a layer of `rnnlib.nn`, or a network that holds one of them: then what reads
+            it is found too, and tried on a random sequence. Compiled and scripted ones are
+            unwrapped. Dropout is off, as in evaluation. The system's name says what was taken.
         readout: a module or function from the last layer's ``h``, shape ``(batch, units)``, to the
             output. A `torch.nn.Linear` can be swept like the other parameters.
         dtype: of the system; by default the module's own. The module is left as it is. With
@@ -44,6 +46,7 @@ def from_module(
         the prefix ``readout.``; later training of the module does not change it. Those of an
         `OrthogonalRNN` are ``weight_ih``, ``bias`` and ``recurrent``: the matrix Q itself, so that
         a sweep may leave the orthogonal matrices. A parametrized weight is what it works out to.
+        Those of a `LinearRecurrence` take no batch axes, since the layer itself is called.
 
     Raises:
         TypeError: another kind of module, a subclass with a ``forward`` of its own, a read-out that
@@ -71,6 +74,12 @@ def from_module(
         )
 
     units, layers = layer.hidden_size, getattr(layer, "num_layers", 1)
+    name = name or type(layer).__name__
+    if isinstance(layer, LinearRecurrence):
+        theta, call = as_function(_Step(layer), dtype=dtype)
+        f, hidden = partial(_called, call, "step"), partial(_called, call, "read")
+        sizes = layer.state_size, layer.input_size, units
+        return _with_readout(f, hidden, theta, sizes, readout, name, dtype)
     in_use = weights_in_use(layer if dtype is None else copy_in_evaluation(layer).to(dtype))
     suffix = "_l0" if isinstance(layer, (nn.RNNCell, nn.GRUCell, nn.LSTMCell)) else ""
     theta = {key + suffix: weight for key, weight in in_use.items()}
@@ -83,8 +92,8 @@ def from_module(
     else:
         step = cells.elman_layer if layer.nonlinearity == "tanh" else _relu_layer
         f, n_x = cells.stack_of(step, layers, units), layers * units
-    name = name or type(layer).__name__
-    return _with_readout(f, n_x, theta, layers, units, layer.input_size, readout, name, dtype)
+    sizes = n_x, layer.input_size, units
+    return _with_readout(f, _last_layer(layers, units), theta, sizes, readout, name, dtype)
 
 
 def lstm(weights: Mapping[str, Tensor], name: str = "LSTM") -> System:
@@ -119,26 +128,27 @@ def lstm(weights: Mapping[str, Tensor], name: str = "LSTM") -> System:
                 f"weights[{key!r}] has shape {tuple(value.shape)}; with n={units} units it must be "
                 f"{expected.get(key, (4 * units,))}."
             )
-    return _with_readout(
-        cells.lstm_stack(1, units), 2 * units, dict(weights), 1, units, inputs, None, name
-    )
+    f, sizes = cells.lstm_stack(1, units), (2 * units, inputs, units)
+    return _with_readout(f, _last_layer(1, units), dict(weights), sizes, None, name)
 
 
 def flatten_state(
-    state: Tensor | tuple[Tensor, Tensor] | list[Tensor], *, cell: bool = False
+    state: Tensor | tuple[Tensor, Tensor] | list[Tensor], *, cell: bool | None = None
 ) -> Tensor:
     """Turn torch's ``h`` or ``(h, c)`` into flat states.
 
     Args:
         state: of a layer, each ``(layers, *batch, units)``; of a cell, each ``(*batch, units)``.
-        cell: whether it is a cell's, which has no axis of layers.
+        cell: whether it is a cell's, which has no axis of layers. Of a state with two axes it
+            must be said, unless the first has length 1, which is then that of layers.
 
     Returns:
         Shape ``(*batch, n_x)``, the layers' ``h`` first, then their ``c``.
 
     Raises:
         TypeError: no tensor, nor a pair of them.
-        ValueError: ``h`` and ``c`` of different shapes, or no axis of layers.
+        ValueError: ``h`` and ``c`` of different shapes, no axis of layers, or two axes of which the
+            first may be layers or a batch.
     """
     parts = tuple(state) if isinstance(state, (tuple, list)) else (state,)
     if not all(isinstance(part, Tensor) for part in parts) or len(parts) not in (1, 2):
@@ -153,6 +163,11 @@ def flatten_state(
         raise ValueError(
             f"state has shape {tuple(parts[0].shape)}; a layer's is (layers, *batch, units). Say "
             f"cell=True for that of a cell, (*batch, units)."
+        )
+    if cell is None and parts[0].dim() == 2 and len(parts[0]) > 1:
+        raise ValueError(
+            f"state has shape {tuple(parts[0].shape)}, which may be {len(parts[0])} layers or a "
+            f"cell's batch of {len(parts[0])}; say cell=False or cell=True."
         )
     return torch.cat([layer for part in parts for layer in part.unbind(0)], dim=-1)
 
@@ -176,33 +191,54 @@ def unflatten_state(x: Tensor, layers: int, units: int) -> Tensor | tuple[Tensor
 _relu_layer = cells.relu_layer
 
 
-def _with_readout(f, n_x, theta, layers, units, inputs, readout, name, dtype=None) -> System:
-    last = slice((layers - 1) * units, layers * units)  # the last layer's h
+class _Step(nn.Module):
+    """A layer as a module that calls one of its methods, so that its tensors can be given."""
+
+    def __init__(self, layer: LinearRecurrence):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, method: str, x: Tensor, z: Tensor) -> Tensor:
+        return getattr(self.layer, method)(x, z)
+
+
+def _called(call, method, x, z, theta):
+    batch = torch.broadcast_shapes(x.shape[:-1], z.shape[:-1])
+    return call(theta, method, x.expand(*batch, x.shape[-1]), z.expand(*batch, z.shape[-1]))
+
+
+def _last_layer(layers: int, units: int) -> Callable:
+    last = slice((layers - 1) * units, layers * units)
+    return lambda x, z, theta: x[..., last]  # the last layer's h
+
+
+def _with_readout(f, hidden, theta, sizes, readout, name, dtype=None) -> System:
+    """Return the system of a transition, of ``hidden(x, z, theta)`` and of what reads that."""
+    n_x, n_z, units = sizes
 
     if readout is None:
-
-        def g(x, z, theta):
-            return x[..., last]
+        g = hidden
 
     elif isinstance(readout, nn.Linear):
         theta |= {f"readout.{key}": p.to(dtype) for key, p in weights_in_use(readout).items()}
 
         def g(x, z, theta):
-            return affine(theta["readout.weight"], x[..., last], theta.get("readout.bias"))
+            h = hidden(x, z, theta)
+            return affine(theta["readout.weight"], h, theta.get("readout.bias"))
 
     elif isinstance(readout, nn.Module):
         tensors, read = as_function(readout, "readout.", dtype)
         theta |= tensors
 
         def g(x, z, theta):  # most modules know one batch axis
-            h = x[..., last]
+            h = hidden(x, z, theta)
             y = read(theta, h.reshape(-1, units))
             return y.reshape(*h.shape[:-1], y.shape[-1])
 
     elif callable(readout):
 
         def g(x, z, theta):
-            return readout(x[..., last])
+            return readout(hidden(x, z, theta))
 
     else:
         raise TypeError(
@@ -212,7 +248,7 @@ def _with_readout(f, n_x, theta, layers, units, inputs, readout, name, dtype=Non
 
     for key, value in theta.items():
         check_finite(f"parameter {key!r}", value)
-    system = System(f=f, g=g, n_x=n_x, n_z=inputs, theta=theta, name=name, derivative="forward")
+    system = System(f=f, g=g, n_x=n_x, n_z=n_z, theta=theta, name=name, derivative="forward")
     if readout is not None:
         _try(system, readout, units)
     return system
@@ -223,7 +259,7 @@ def _try(system: System, readout: Callable, units: int) -> None:
     """Raise a ValueError if the read-out does not take the last layer's ``h``."""
     like = next(iter(system.theta.values()))
     try:
-        y = system.g(like.new_zeros(2, system.n_x), None, system.theta)
+        y = system.g(like.new_zeros(2, system.n_x), like.new_zeros(2, system.n_z), system.theta)
     except Exception as error:
         raise ValueError(
             f"readout, a {type(readout).__name__}, does not take the last layer's h, a tensor of "

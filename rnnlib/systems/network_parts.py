@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rnnlib.nn import OrthogonalRNN, copy_in_evaluation
+from rnnlib.nn import LinearRecurrence, OrthogonalRNN, copy_in_evaluation
 
-KINDS = (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell, OrthogonalRNN)
+TORCHS = (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+KINDS = (*TORCHS, OrthogonalRNN, LinearRecurrence)
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
 TIME, BATCH = 4, 3
 MOST = 8  # other modules, so that all ways through them can be tried
@@ -44,8 +45,8 @@ def unwrapped(module: nn.Module) -> nn.Module:
         module = getattr(module, "_orig_mod", None) or module.module
     if not isinstance(module, torch.jit.ScriptModule):
         return module
-    kind = next((k for k in KINDS if k.__name__ == module.original_name), None)
-    if kind is None or kind is OrthogonalRNN:
+    kind = next((k for k in TORCHS if k.__name__ == module.original_name), None)
+    if kind is None:
         return module
     options = {"bias": module.bias}
     if kind in (nn.RNN, nn.RNNCell):

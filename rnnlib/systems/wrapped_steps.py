@@ -120,6 +120,7 @@ def from_cell(
     n_z: int | None = None,
     *,
     order: str = "input, state",
+    arguments: tuple = (),
     readout: Callable | None = None,
     name: str | None = None,
     derivative: str | None = None,
@@ -137,6 +138,8 @@ def from_cell(
             ``(h, c)`` of an LSTM cell.
         n_z: the dimension of the input; by default the cell's own ``input_size``.
         order: "input, state" for ``cell(input, state)``, "state, input" for the other way round.
+        arguments: what else it is called with, after these two: the time since the last input of
+            a cell in continuous time, say.
         readout: from a state, shape ``(*batch, sum of units)``, to the output; by default all.
         name: what figures and messages call it; by default the cell's class.
         derivative: see `System`.
@@ -173,24 +176,29 @@ def from_cell(
         z = z.expand(*batch, n_z).reshape(-1, n_z)
         state = x.expand(*batch, n_x).reshape(-1, n_x).split(parts, dim=-1)
         state = tuple(state) if isinstance(units, tuple) else state[0]
-        out = call(theta, z, state) if order == "input, state" else call(theta, state, z)
+        both = (z, state) if order == "input, state" else (state, z)
+        out = call(theta, *both, *arguments)
         new = _state_of(out, len(parts) if isinstance(units, tuple) else None)
         return torch.cat(new, dim=-1).reshape(*batch, n_x)
 
     system = System(
         f=f, n_x=n_x, n_z=n_z, name=name, derivative=derivative, **_read_by(readout, theta, dtype)
     )
-    like = next((t for t in theta.values() if t.is_floating_point()), torch.zeros(()))
-    try:
-        with torch.no_grad():
-            f(like.new_zeros(2, n_x), like.new_zeros(2, n_z), system.theta)
-    except Exception as error:
-        raise ValueError(
-            f"{name} cannot be called as cell({order}) with n_z={n_z} and units={units}: {error}. "
-            f'Give the sizes of all parts of its state, as in units=(8, 8) for (h, c), or order="'
-            f'state, input", or wrap its step by hand with rnnlib.from_step.'
-        ) from error
-    return system
+    held = [t for t in theta.values() if t.is_floating_point()]
+    likes = held[:1] or [torch.zeros((), dtype=dtype) for dtype in (torch.float64, torch.float32)]
+    for like in likes:  # a function does not say in which precision it works
+        try:
+            with torch.no_grad():
+                f(like.new_zeros(2, n_x), like.new_zeros(2, n_z), system.theta)
+            return system
+        except Exception as error:
+            failure = error
+    raise ValueError(
+        f"{name} cannot be called as cell({order}) with n_z={n_z} and units={units}: {failure}. "
+        f'Give the sizes of all parts of its state, as in units=(8, 8) for (h, c), or order="'
+        f'state, input", or arguments=(...) for what else it takes, or wrap its step by hand with '
+        f"rnnlib.from_step."
+    ) from failure
 
 
 def from_function(

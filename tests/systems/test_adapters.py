@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import rnnlib
+from rnnlib.nn import LinearRecurrentUnit, MinGRU, SelectiveSSM
 
 MODULES = {
     "tanh": lambda: nn.RNN(3, 5),
@@ -88,6 +89,43 @@ def test_a_batch_of_a_cells_states_stays_a_batch():
     torch.testing.assert_close(flat, rnnlib.from_module(cell).step(torch.zeros(4, 6).double(), z))
 
 
+@pytest.mark.parametrize("kind", [LinearRecurrentUnit, MinGRU, SelectiveSSM])
+def test_a_linear_recurrence_is_a_system(kind):
+    """Hypothesis: its outputs are the layer's, through a read-out too, and its Jacobian is the
+    limit of differences; a network that holds it is taken."""
+    torch.manual_seed(0)
+    layer, head = kind(3, 5), nn.Linear(5, 2)
+    system = rnnlib.from_module(layer, head, dtype=torch.float64)
+    assert next(layer.parameters()).dtype == torch.float32
+    assert system.n_x == layer.state_size and system.n_z == 3
+    z = torch.randn(7, 2, 3, dtype=torch.float64)
+    x0 = torch.zeros(system.n_x, dtype=torch.float64)
+    found = rnnlib.simulate(system, x0, 7, inputs=z, observe="output")
+    with torch.no_grad():
+        expected = head(layer(z.float())[0])
+    torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=0)
+    x, e = torch.randn(system.n_x).double(), 1e-6 * torch.eye(system.n_x, dtype=torch.float64)
+    at = z[0, 0]
+    differences = (system.step(x + e, at) - system.step(x - e, at)).mT / 2e-6
+    torch.testing.assert_close(rnnlib.jacobian(system, x, at), differences, atol=1e-8, rtol=0)
+    plain = rnnlib.from_module(layer.double())
+    torch.testing.assert_close(plain.read(x, at), layer.read(x, at).detach())
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.core, self.out = layer, head.double()
+
+        def forward(self, z):
+            return self.out(self.core(z)[0])
+
+    taken = rnnlib.from_module(Net())
+    assert taken.name == f"{kind.__name__} at core of Net, read by out"
+    torch.testing.assert_close(
+        rnnlib.simulate(taken, x0, 7, inputs=z, observe="output"), found, atol=1e-9, rtol=0
+    )
+
+
 def test_a_parametrized_layer_steps_as_torch_does():
     """Hypothesis: the orthogonal layer as torch builds it, weight norm and pruning."""
     torch.manual_seed(0)
@@ -136,5 +174,9 @@ def test_what_cannot_be_adapted_says_why():
         rnnlib.flatten_state((torch.zeros(1, 3), torch.zeros(1, 4)))
     with pytest.raises(ValueError, match=r"state has shape \(3,\).*cell=True"):
         rnnlib.flatten_state(torch.zeros(3))
+    with pytest.raises(ValueError, match=r"may be 4 layers or a cell's batch of 4; say cell="):
+        rnnlib.flatten_state(torch.zeros(4, 3))
+    assert rnnlib.flatten_state(torch.zeros(4, 3), cell=False).shape == (12,)
+    assert rnnlib.flatten_state(torch.zeros(1, 3)).shape == (3,)
     with pytest.raises(ValueError, match="has 7 components"):
         rnnlib.unflatten_state(torch.zeros(7), 1, 3)

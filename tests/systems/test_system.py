@@ -137,6 +137,20 @@ def test_a_teacher_forced_run_is_the_open_system_fed_its_targets():
         )
 
 
+def test_a_read_out_sees_the_input_that_led_to_its_state():
+    """Hypothesis: y_t = g(x_{t+1}, z_t) with this very z_t, in a simulation, a cost and a loop."""
+    system = rnnlib.System(
+        f=lambda x, z, theta: x / 2, n_x=1, n_z=1, g=lambda x, z, theta: 10 * x + z
+    )
+    u = torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64)
+    x0 = torch.ones(1, dtype=torch.float64)
+    seen = rnnlib.simulate(system, x0, 2, burn_in=1, inputs=u, observe="output")
+    assert seen[:, 0].tolist() == [2.5 + 2, 1.25 + 3]
+    assert rnnlib.cost(system, x0, seen, burn_in=1, inputs=u) == 0
+    loop = rnnlib.closed_loop(system, lambda y: y, 1)
+    assert loop.step(torch.tensor([1.0, 7.0], dtype=torch.float64)).tolist() == [0.5, 5 + 7]
+
+
 def test_a_held_input_can_be_swept_like_a_parameter():
     """Hypothesis: a batch of held inputs is a batch of autonomous systems."""
     module = torch.nn.RNN(1, 3).double()

@@ -102,6 +102,19 @@ def test_a_cell_that_returns_output_and_state_is_taken_by_its_state():
     assert states.step(x, torch.ones(1, **F64)).tolist() == [2.0, 1.0, 2.0]
 
 
+def test_a_cell_is_called_with_what_else_it_takes():
+    """Hypothesis: an elapsed time, and a function that closes over weights of either precision."""
+    cell = LiquidCell(2, 3)
+    system = rnnlib.from_cell(cell, 3, 2, arguments=(0.5,), dtype=torch.float64)
+    x, z = torch.randn(4, 3, **F64), torch.randn(4, 2, **F64)
+    expected = x + 0.5 * (cell(z.float(), x.float())[1] - x.float()).double()
+    torch.testing.assert_close(system.step(x, z), expected, atol=1e-6, rtol=0)
+    for closed_over in (cell, LiquidCell(2, 3).double()):
+        system = rnnlib.from_cell(lambda z, h, cell=closed_over: cell(z, h)[1], 3, 2)
+        x = x.to(closed_over.of_input.weight.dtype)
+        assert torch.equal(system.step(x, z.to(x)), closed_over(z.to(x), x)[1])
+
+
 def test_a_cell_may_take_its_state_first():
     system = rnnlib.from_cell(lambda state, z: state / 2 + z, 2, 2, order="state, input")
     x, z = torch.ones(2, **F64), torch.full((2,), 3.0, **F64)
