@@ -1,7 +1,7 @@
 # Each command does its own set-up. For PyTorch without CUDA, which is a smaller download:
 #   make book PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab bench clean
+.PHONY: help book test serve lab bench clean batch reproduce test-batch test-slurm
 
 # The first Python that is new enough; pass PYTHON=... to choose another.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11; do \
@@ -15,24 +15,26 @@ export OMP_NUM_THREADS ?= 1
 # Some containers forbid Python to keep what it has compiled; then each of the many processes would
 # compile all of torch's and sympy's modules again, six seconds each time.
 unexport PYTHONDONTWRITEBYTECODE
+# A backend named in the environment, as in many containers, would leave the pages without figures.
+unexport MPLBACKEND
 READY := .venv/.installed
 BIN := .venv/bin
 
-# The names and contents of all that the book shows, and the packages it runs on, as one number.
-# A checksum rather than times: it sees a deleted file too.
-CHECKSUM = { find Makefile _config.yml _toc.yml book rnnlib results -type f \
-	! -path '*/.*' ! -path '*/__pycache__/*' -exec cksum {} +; \
+# The names and contents of all that the book shows, the packages it runs on and the variables that
+# it reads, as one number. A checksum rather than times: it sees a deleted file too; and behind links.
+CHECKSUM = { find -L Makefile _config.yml _toc.yml book rnnlib results "$${RNNLIB_RESULTS:-results}" -type f \
+	! -path '*/.*' ! -path '*/__pycache__/*' -exec cksum {} +; env | grep '^RNNLIB_'; \
 	ls -d .venv/lib/python*/site-packages/*.dist-info; } 2>/dev/null | LC_ALL=C sort | cksum
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 book: $(READY) ## build the book into _build/html
 	@now=$$($(CHECKSUM)); \
 	if [ "$$now" = "$$(cat $(HTML)/.sources 2>/dev/null)" ]; then echo "Nothing has changed since the last build."; else \
 		echo "Building the book: chapters whose code or package changed are run, the others come from a cache."; \
 		rm -rf $(HTML) _build/.doctrees _build/jupyter_execute; \
-		$(BIN)/jupyter-book build book --config _config.yml --toc $(CURDIR)/_toc.yml --path-output . -W --keep-going \
+		$(BIN)/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" --path-output . -W --keep-going \
 			&& echo "$$now" > $(HTML)/.sources; \
 	fi
 	@echo "The book: file://$(CURDIR)/$(HTML)/index.html"
@@ -52,6 +54,28 @@ lab: $(READY) ## open the chapters in JupyterLab
 bench: $(READY) ## measure the package's speed
 	$(BIN)/python -m benchmarks
 
+# Batches: what is missing of the runs that experiments.toml declares. MINUTES=150 stops in time,
+# JOBS=4 runs at a time, DEVICE=cuda, SLURM="slurm_partition=gpu", DRY=1 only says what would run.
+TARGETS := $(shell sed -n 's/^\[\(.*\)\]$$/\1/p' experiments.toml)
+.PHONY: $(TARGETS)
+BATCH = $(BIN)/python -m rnnlib batch $(if $(MINUTES),--minutes $(MINUTES)) $(if $(JOBS),--jobs $(JOBS)) \
+	$(if $(DEVICE),--device $(DEVICE)) $(if $(SLURM),--slurm "$(SLURM)") $(if $(DRY),--dry-run)
+ENGINE := .venv-batch/.installed
+
+reproduce: $(READY) $(ENGINE) ## make the runs that the paper's figures and tables are missing (MINUTES=150)
+	@$(BATCH)
+
+$(TARGETS): $(READY) $(ENGINE)
+	@$(BATCH) $@
+
+batch: $(ENGINE) ## install Snakemake, which runs batches, into .venv-batch
+
+test-batch: $(READY) $(ENGINE) ## run real batches, with kills and failures; takes minutes
+	RNNLIB_TEST_BATCH=1 $(BIN)/python -m pytest tests/runs/test_batch.py
+
+test-slurm: $(READY) $(ENGINE) ## run a batch on a real SLURM of one node (root; Debian's slurm-wlm and munge)
+	RNNLIB_TEST_SLURM=1 $(BIN)/python -m pytest tests/runs/test_slurm.py
+
 clean: ## remove the built book and the caches; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis
 
@@ -64,4 +88,9 @@ $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --no-compile $(PIP_ARGS) -r requirements.txt
 	$(BIN)/python -m pip install $(PIP_ARGS) --quiet --no-deps --editable .
+	@touch $@
+
+$(ENGINE): requirements-batch.txt
+	$(PYTHON) -m venv .venv-batch
+	.venv-batch/bin/python -m pip install --quiet --no-compile -r requirements-batch.txt
 	@touch $@

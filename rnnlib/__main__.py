@@ -5,9 +5,9 @@ import difflib
 import sys
 import warnings
 
-from rnnlib.commands import analyse, explain, listing, run, verify
+from rnnlib.commands import analyse, batch, explain, listing, run, verify
 
-COMMANDS = (run, analyse, listing, verify)
+COMMANDS = (run, batch, analyse, listing, verify)
 
 
 class _Parser(argparse.ArgumentParser):

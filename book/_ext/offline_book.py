@@ -6,6 +6,7 @@ Chapters that have to be executed are executed side by side.
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 import sys
@@ -15,6 +16,7 @@ from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
+from docutils import nodes
 from jupyter_cache import get_cache
 from jupyter_cache.executors import load_executor
 from sphinx.errors import ExtensionError
@@ -30,15 +32,30 @@ WIDGET = "application/vnd.jupyter.widget-{}+json"
 VIEW = re.compile(re.escape(f'<script type="{WIDGET.format("view")}">') + "(.*?)</script>", re.S)
 
 
+def files_of(folder):
+    """Yields the files of a folder and of those that links in it lead to, in order."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(set(folders) - {"__pycache__"})
+        for name in sorted(names):
+            if not name.startswith("."):  # locks, and files that a run is writing
+                yield Path(place) / name
+
+
 def fingerprint():
     """Hashes what a chapter's outputs depend on besides its own cells."""
     digest = hashlib.sha256(sys.version.encode())
     digest.update(repr(sorted({(d.name, d.version) for d in distributions()})).encode())
-    for room in ("rnnlib", "book/rnnbook", "results"):
-        for path in sorted((ROOT / room).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+    chosen = {key: value for key, value in os.environ.items() if key.startswith("RNNLIB_")}
+    digest.update(repr(sorted(chosen.items())).encode())
+    store = Path(os.environ.get("RNNLIB_RESULTS") or ROOT / "results").expanduser()
+    corpus = Path(os.environ.get("RNNLIB_WIKITEXT2") or ROOT / "no corpus").expanduser()
+    for room in dict.fromkeys((ROOT / "rnnlib", ROOT / "results", store, corpus)):
+        for path in files_of(room):
+            try:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
-                digest.update(f"{path.relative_to(ROOT)} {content}\n".encode())
+            except FileNotFoundError:  # of a run that was replacing it
+                continue
+            digest.update(f"{room.name} {path.relative_to(room)} {content}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -110,10 +127,30 @@ def check_widgets(app, pagename, templatename, context, doctree):
             )
 
 
+def check_figures(app, doctree):
+    """Stops the build at a cell that has alternative text for a figure, and shows none.
+
+    A cell that draws only if there is something to draw may show nothing at all.
+    """
+    for cell in doctree.findall(nodes.container):
+        alt = cell.get("cell_metadata", {}).get("mystnb", {}).get("image", {}).get("alt")
+        if not alt or any(cell.findall(nodes.image)):
+            continue
+        words = cell.astext()
+        outputs = [part.get("nb_element") for part in cell.findall(nodes.container)]
+        may_be_empty = "if " in words and "cell_code_output" not in outputs
+        if "<Figure size" in words or not (may_be_empty or "cell_code_output" in outputs):
+            raise ExtensionError(
+                f"{app.env.docname}: a figure is missing whose alternative text begins "
+                f"{alt[:60]!r}. Let the cell end with the figure, and leave MPLBACKEND unset."
+            )
+
+
 def setup(app):
     """Registers the extension."""
     app.connect("config-inited", configure)
     app.connect("env-before-read-docs", execute_side_by_side)
+    app.connect("doctree-read", check_figures)
     app.connect("html-page-context", check_widgets, priority=900)  # after myst-nb's own
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import sys
+import time
 import traceback
 import typing
 from pathlib import Path
@@ -61,11 +62,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "is kept in aside/ of its folder",
     )
     parser.add_argument(
-        "--wait", action="store_true", help="wait where another process is at work on a run"
+        "--busy",
+        choices=("error", "wait", "skip"),
+        default="error",
+        help="what another process at work on a run is (default: error)",
     )
     parser.add_argument(
         "--minutes", type=float, metavar="X", help="stop after an epoch within so many minutes"
     )
+    parser.add_argument("--stop-at", type=float, help=argparse.SUPPRESS)  # a time, from a batch
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
@@ -92,14 +97,21 @@ def act(options) -> int:
         device=options.device,
         together=options.together,
         restart=options.restart,
-        wait=options.wait,
-        seconds=None if options.minutes is None else 60 * options.minutes,
+        wait=options.busy == "wait",
+        seconds=_seconds(options),
         progress=not options.quiet,
     )
-    return max([_tell(outcome) for outcome in outcomes], default=0)
+    return max([_tell(outcome, options.busy) for outcome in outcomes], default=0)
 
 
-def _tell(outcome: runner.Outcome) -> int:
+def _seconds(options) -> float | None:
+    """Return for how long to run: from --minutes, or --stop-at of a batch."""
+    if options.stop_at is not None:
+        return options.stop_at - time.time()
+    return None if options.minutes is None else 60 * options.minutes
+
+
+def _tell(outcome: runner.Outcome, busy: str) -> int:
     """Print a run's folder, or what stopped it; return the exit status."""
     error = outcome.error
     if error is None:
@@ -111,7 +123,8 @@ def _tell(outcome: runner.Outcome) -> int:
     if text is None:
         traceback.print_exception(error)
         return 1
-    kind = "stopped" if isinstance(error, runner.OutOfTime) else "error"
+    skipped = busy == "skip" and isinstance(error, runner.Busy)
+    kind = "stopped" if skipped or isinstance(error, runner.OutOfTime) else "error"
     print(f"{kind}: {outcome.config}: {text}", file=sys.stderr, flush=True)
     return 0 if kind == "stopped" else 2
 

@@ -9,7 +9,7 @@ except ImportError as error:
         'pip install "rnnlib[batch]".'
     ) from error
 
-from rnnlib.runs import runner, scoreboard, store
+from rnnlib.runs import batch, engine, runner, scoreboard, store
 from rnnlib.runs.audit import FAULTS, Finding, verify
 from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, configure
 from rnnlib.runs.language_dynamics import analyse_language, reading_sizes
@@ -39,12 +39,14 @@ __all__ = [
     "SINE",
     "Score",
     "SineExperiment",
-    "analyse_sine",
     "analyse_language",
+    "analyse_sine",
+    "batch",
     "check_notebook",
     "coexistence",
     "configure",
     "crossing_between",
+    "engine",
     "observed_input",
     "sine_runs_at_paper_size",
     "read_crossings",

@@ -1,5 +1,6 @@
 """The build of a book of one page: what changes it, and what stops it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,12 @@ def build(tmp_path):
     (tmp_path / "book" / "references.bib").touch()
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")
 
-    def build(package, expression="rnnlib.answer"):
+    def build(package, expression="rnnlib.answer", alt=None, **variables):
         (tmp_path / "rnnlib" / "__init__.py").write_text(package)
         source = f"import sys\nsys.path.insert(0, '..')\nimport rnnlib\n{expression}"
         cells = [nbformat.v4.new_markdown_cell("# Page"), nbformat.v4.new_code_cell(source)]
+        if alt:
+            cells[1].metadata["mystnb"] = {"image": {"alt": alt}}
         for number, cell in enumerate(cells):
             cell.id = str(number)
         kernel = {"name": "python3", "display_name": "Python 3"}
@@ -45,6 +48,7 @@ def build(tmp_path):
                 ".",
             ],
             cwd=tmp_path,
+            env=os.environ | variables,
             capture_output=True,
             text=True,
         )
@@ -78,3 +82,30 @@ def test_a_widget_whose_state_is_missing_stops_the_build(build):
     failed, _ = build("answer = 0", show)
     assert failed.returncode != 0
     assert "a widget's state is missing" in failed.stderr
+
+
+DRAW = "import matplotlib.pyplot as plt\nfigure, _ = plt.subplots()\nplt.close(figure)\nfigure"
+
+
+def test_a_figure_with_alternative_text_is_on_the_page_or_the_build_stops(build):
+    """Hypothesis: under a backend without pictures the build stops, and says so."""
+    whole, page = build("answer = 0", DRAW.replace("plt.close(figure)\n", ""), "An empty figure")
+    assert whole.returncode == 0, whole.stderr
+    assert 'alt="An empty figure"' in page
+    empty, _ = build("answer = 0", DRAW, "An empty figure", MPLBACKEND="Agg")
+    assert empty.returncode != 0
+    assert "a figure is missing whose alternative text begins 'An empty figure'" in empty.stderr
+
+
+def test_the_store_that_a_variable_names_is_a_source_of_the_pages(build, tmp_path):
+    """Hypothesis: a file in it, also behind a link, changes what is cached."""
+    store = tmp_path / "elsewhere"
+    store.mkdir()
+    (tmp_path / "link").symlink_to(store)
+    (store / "number").write_text("silver")
+    show = "import os, pathlib\n(pathlib.Path(os.environ['RNNLIB_RESULTS']) / 'number').read_text()"
+    _, page = build("answer = 0", show, RNNLIB_RESULTS=str(tmp_path / "link"))
+    assert "silver" in page
+    (store / "number").write_text("copper")
+    done, page = build("answer = 0", show, RNNLIB_RESULTS=str(tmp_path / "link"))
+    assert done.returncode == 0 and "copper" in page and "silver" not in page

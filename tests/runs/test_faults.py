@@ -305,7 +305,7 @@ def test_a_time_limit_stops_after_an_epoch_and_the_rest_follows(made, tmp_path, 
 def test_waiting_for_another_process_gives_its_result(made, tmp_path):
     """Hypothesis: two batches on one store: each run is made once."""
     config = tiny(epochs=30)
-    both = [process([*options_of(config), "--root", tmp_path, "--wait"]) for _ in range(2)]
+    both = [process([*options_of(config), "--root", tmp_path, "--busy=wait"]) for _ in range(2)]
     for one in both:
         _, error = one.communicate(timeout=240)
         assert one.returncode == 0, error

@@ -1,0 +1,200 @@
+"""Hand a plan to Snakemake, tell how far it is, and stop in time.
+
+Snakemake runs the missing runs side by side, one process a core (or each as a job of SLURM), tries
+a failed one again, and goes on with the others. It has a fresh folder for each batch and keeps
+nothing: which runs are done, and how far the others are, is in the store. So the engine may be
+killed at any instant, and two may work on one store.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rnnlib.files import write_text
+from rnnlib.runs import store
+from rnnlib.runs.batch import BatchError, Planned, as_json, command_of, epochs_done, id_of
+
+TELL_EVERY = 30.0  # seconds
+GRACE = 60.0  # seconds after the end of the time in which epochs may end
+SNAKEFILE = Path(__file__).with_name("Snakefile")
+
+
+def find_snakemake() -> str:
+    """Return the path of Snakemake: RNNLIB_SNAKEMAKE, ``.venv-batch`` or on the search path.
+
+    Raises:
+        BatchError: there is none.
+    """
+    places = [
+        os.environ.get("RNNLIB_SNAKEMAKE"),
+        Path(sys.executable).with_name("snakemake"),
+        Path(__file__).parents[2] / ".venv-batch" / "bin" / "snakemake",
+        Path(".venv-batch/bin/snakemake"),
+        shutil.which("snakemake"),
+    ]
+    for place in places:
+        if place and Path(place).exists():
+            return str(Path(place).absolute())
+    raise BatchError(
+        "Snakemake, which runs batches, is not installed. `make batch` installs it into "
+        ".venv-batch; or `pip install -r requirements-batch.txt` into an environment of its own "
+        "and name it in RNNLIB_SNAKEMAKE."
+    )
+
+
+def new_folder(home: Path) -> Path:
+    """Return a fresh folder for a batch."""
+    folder = home / f"{datetime.now():%Y-%m-%d-%H%M%S}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    return folder.absolute()
+
+
+def run_batch(
+    planned: Sequence[Planned],
+    root: Path,
+    folder: Path,
+    *,
+    jobs: int,
+    device: str = "cpu",
+    until: float | None = None,
+    slurm: str | None = None,
+    busy: str = "skip",
+) -> int:
+    """Run what is planned; return the engine's exit status, 0 if no run failed.
+
+    Args:
+        planned: the missing runs, in the order in which they start.
+        root: the store.
+        folder: of this batch: its plan, its logs.
+        jobs: how many runs at a time.
+        device: what they run on.
+        until: the time, as of `time.time`, at which all is to have stopped.
+        slurm: send each run to SLURM with these resources, such as "slurm_partition=gpu"; None
+            runs them here.
+        busy: what a worker does with a run that another process is at work on: "skip" or "wait".
+    """
+    worker = [sys.executable, "-m", "rnnlib"]
+    common = ["--root", str(root.absolute()), "--device", device, "--restart", "--busy", busy]
+    if until is not None:
+        common += ["--stop-at", repr(until)]
+    commands = [[*worker, *command_of(p.config), *common] for p in planned]
+    gpus = int(device.startswith("cuda"))
+    write_text(folder / "plan.json", as_json(planned, commands, gpus if slurm is not None else 0))
+    arguments = [
+        find_snakemake(), "--snakefile", str(SNAKEFILE), "--directory", str(folder),
+        "--keep-going", "--retries", "1", "--quiet", "all", "--nocolor",
+    ]  # fmt: skip
+    if slurm is None:
+        arguments += ["--cores", str(jobs)]
+    else:
+        arguments += ["--executor", "slurm", "--jobs", str(jobs), "--latency-wait", "60"]
+        arguments += ["--slurm-requeue", "--default-resources", *slurm.split()]
+    environment = os.environ | {"PYTHONPATH": _python_path(), "OMP_NUM_THREADS": _threads()}
+    shutil.rmtree(folder / "ended", ignore_errors=True)
+    with open(folder / "engine.log", "a") as log:
+        engine = subprocess.Popen(
+            arguments, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+        try:
+            _watch(engine, planned, until)
+        finally:
+            if engine.poll() is None:
+                os.killpg(engine.pid, signal.SIGINT)  # the workers too; they go on from checkpoints
+                engine.wait()
+    return engine.returncode
+
+
+def _watch(engine: subprocess.Popen, planned, until) -> None:
+    """Wait for the engine, tell how far it is; stop it where an epoch outlasts the time."""
+    before = {p.folder: epochs_done(p.folder) for p in planned}
+    started = told = time.time()
+    while engine.poll() is None:
+        try:
+            engine.wait(1.0)
+        except subprocess.TimeoutExpired:
+            pass
+        now = time.time()
+        if until is not None and now > until + GRACE:
+            return
+        if now - told > TELL_EVERY:
+            told = now
+            print(progress(planned, before, now - started), flush=True)
+
+
+def log_of(planned: Planned, folder: Path) -> Path:
+    """Return where the output of a run goes."""
+    return folder / "log" / f"{id_of(planned.config)}.log"
+
+
+def last_line(planned: Planned, folder: Path) -> str | None:
+    """Return the last line that a run has said; None if it was not started."""
+    try:
+        lines = log_of(planned, folder).read_text(errors="replace").split("\n")
+    except OSError:
+        return None
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def was_busy(planned: Planned, folder: Path) -> bool:
+    """Return whether a run was left to another process."""
+    last = last_line(planned, folder) or ""
+    return not store.is_done(planned.folder) and "another process is at work" in last
+
+
+def progress(planned: Sequence[Planned], before: dict[Path, int], seconds: float) -> str:
+    """Return a line: how many runs have ended, which are under way, and the time left.
+
+    The time is from the estimates, corrected by how they have held so far.
+
+    Args:
+        planned: the runs of the batch.
+        before: by folder how many epochs there were when it began.
+        seconds: since then.
+    """
+    ended = [p for p in planned if store.is_done(p.folder)]
+    moving, did, left, unknown = [], 0.0, 0.0, 0
+    for p in planned:
+        now = epochs_done(p.folder)
+        if p.cost.epoch is None:
+            unknown += p not in ended
+            continue
+        did += p.cost.epoch * (now - before[p.folder])
+        if p not in ended:
+            left += p.cost.left(now) or 0.0
+    for p in planned:
+        now = epochs_done(p.folder)
+        if p not in ended and now > before[p.folder]:
+            moving.append(f"{p.config} at epoch {now} of {p.cost.epochs}")
+    text = f"{len(ended)} of {len(planned)} runs done"
+    if moving:
+        text += "; under way: " + ", ".join(moving[:4]) + (" and more" if moving[4:] else "")
+    if did > 0 and left > 0:
+        text += f"; about {duration(left * seconds / did)} left"
+    return text + (f", {unknown} of unknown cost" if unknown and moving else "")
+
+
+def duration(seconds: float | None) -> str:
+    """Return a number of seconds for people to read."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
+def _python_path() -> str:
+    """Return a search path on which the workers find this very package."""
+    here = str(Path(__file__).parents[2])
+    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _threads() -> str:
+    return os.environ.get("OMP_NUM_THREADS", "1")  # one process a core
