@@ -6,8 +6,10 @@ import numpy as np
 import scipy
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from rnnlib.dynamics import simulate
+from rnnlib.memory.interrupts import kept_on_interrupt
 from rnnlib.systems import System, elman
 
 
@@ -96,7 +98,12 @@ def escape_effort(gain: float, steps: int = 12) -> float:
 
 @torch.no_grad()
 def measured_threshold(
-    gain: float, duration: int, *, after: int = 400, bisections: int = 40
+    gain: float,
+    duration: int,
+    *,
+    after: int = 400,
+    bisections: int = 40,
+    progress: bool = False,
 ) -> float:
     """Return the weakest pulse that flips the simulated latch, found by bisection.
 
@@ -105,6 +112,8 @@ def measured_threshold(
         duration: in steps, 1 or more.
         after: steps without input after the pulse, before the bit is read.
         bisections: halvings of the interval from 0 to the one-step threshold's double.
+        progress: whether to show a progress bar. An interrupt (Ctrl-C) ends the halving in any
+            case, and the middle of the interval so far is returned, with a warning.
 
     Raises:
         ValueError: a gain of at most 1, a duration under 1.
@@ -114,16 +123,23 @@ def measured_threshold(
     system, bit = latch(gain), torch.tensor([memory_state(gain)], dtype=torch.float64)
     low, high = 0.0, 2 * gain * float(bit)
     inputs = torch.zeros(duration + after, 1, dtype=torch.float64)
-    for _ in range(bisections):
-        inputs[:duration] = -(low + high) / 2
-        end = simulate(system, bit, 1, burn_in=duration + after - 1, inputs=inputs)
-        low, high = (-float(inputs[0]), high) if end > 0 else (low, -float(inputs[0]))
+    with kept_on_interrupt("the middle of the interval so far"):
+        for _ in tqdm(range(bisections), desc="latch", disable=not progress, unit="halving"):
+            inputs[:duration] = -(low + high) / 2
+            end = simulate(system, bit, 1, burn_in=duration + after - 1, inputs=inputs)
+            low, high = (-float(inputs[0]), high) if end > 0 else (low, -float(inputs[0]))
     return (low + high) / 2
 
 
 @torch.no_grad()
 def hold_times(
-    gain: float, levels: Tensor, copies: int, steps: int, seed: int = 0
+    gain: float,
+    levels: Tensor,
+    copies: int,
+    steps: int,
+    seed: int = 0,
+    *,
+    progress: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return how long a bit lasts under white Gaussian input noise, by simulation.
 
@@ -133,6 +149,8 @@ def hold_times(
         copies: independent latches for each level.
         steps: after which the experiment ends; bits that still hold then count as censored.
         seed: of the noise.
+        progress: whether to show a progress bar. An interrupt (Ctrl-C) ends the experiment in any
+            case; bits that still hold then count as censored.
 
     Returns:
         The mean number of steps until the state first has the other sign, estimated as (steps
@@ -144,15 +162,18 @@ def hold_times(
     """
     if copies < 1 or steps < 1:
         raise ValueError(f"copies is {copies} and steps is {steps}; both must be 1 or more.")
-    system, generator = latch(gain), torch.Generator().manual_seed(seed)
-    x = torch.full((len(levels), copies, 1), memory_state(gain), dtype=torch.float64)
-    holds = torch.ones(x.shape[:-1], dtype=torch.bool)
-    survived = torch.zeros(len(levels), dtype=torch.float64)
-    for _ in range(steps):
-        noise = torch.randn(x.shape, dtype=x.dtype, generator=generator)
-        x = system.step(x, levels[:, None, None] * noise)
-        survived += holds.sum(-1)
-        holds &= x[..., 0] > 0
+    device, generator = levels.device, torch.Generator().manual_seed(seed)
+    system = latch(gain).to(device)
+    x = torch.full((len(levels), copies, 1), memory_state(gain), dtype=torch.float64, device=device)
+    holds = torch.ones(x.shape[:-1], dtype=torch.bool, device=device)
+    now = x, holds, torch.zeros(len(levels), dtype=torch.float64, device=device)
+    with kept_on_interrupt("of the steps simulated so far"):
+        for _ in tqdm(range(steps), desc="hold times", disable=not progress, unit="step"):
+            x, holds, survived = now
+            noise = torch.randn(x.shape, dtype=x.dtype, generator=generator, device="cpu")
+            x = system.step(x, levels[:, None, None] * noise.to(device))
+            now = x, holds & (x[..., 0] > 0), survived + holds.sum(-1)  # all three at once
+    _, holds, survived = now
     flips = (~holds).sum(-1)
     mean = survived / flips
     return mean, mean / flips.sqrt()

@@ -9,14 +9,16 @@ attractors; under a sequence they move, and what stays is their number.
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from rnnlib.dynamics import Attractor, settle, simulate, steady_state, trajectory
+from rnnlib.dynamics import Attractor, simulate, steady_state, trajectory
+from rnnlib.memory.interrupts import kept_on_interrupt
 from rnnlib.systems import System
 
 SAME = 1e-3  # relative distance of states that count as one
@@ -46,7 +48,7 @@ class Held(NamedTuple):
         found = Counter(end.describe() for end in self.ends)
         plural = {kind: kind + "s" if n > 1 else kind for kind, n in found.items()}
         text = ", ".join(f"{n} {plural[kind]}" for kind, n in found.items()) or "no fixed point"
-        others = Counter(self.kinds[self.labels.numpy() == ELSEWHERE])
+        others = Counter(self.kinds[self.labels.cpu().numpy() == ELSEWHERE])
         for kind, n in others.items():
             text += f"; {n} of {len(self.labels)} states {kind}"
         return text
@@ -89,7 +91,8 @@ def mutual_information(first: Tensor, second: Tensor) -> float:
             f"(N,) with the same N >= 1."
         )
     rows, columns = (labels.unique(return_inverse=True)[1] for labels in (first, second))
-    joint = torch.zeros(int(rows.max()) + 1, int(columns.max()) + 1, dtype=torch.float64)
+    shape = int(rows.max()) + 1, int(columns.max()) + 1
+    joint = torch.zeros(shape, dtype=torch.float64, device=rows.device)
     joint.index_put_((rows, columns), joint.new_tensor(1 / len(first)), accumulate=True)
     independent = joint.sum(1, keepdim=True) * joint.sum(0)
     return float(torch.special.xlogy(joint, joint / independent).sum()) / math.log(2)
@@ -106,7 +109,7 @@ def groups(x: Tensor, tolerance: float = SAME) -> Tensor:
     Returns:
         Integers from 0, shape ``(N,)``; each state joins the first group that it lies near.
     """
-    labels = torch.full((len(x),), -1)
+    labels = torch.full((len(x),), -1, device=x.device)
     while (left := (labels < 0).nonzero()[:, 0]).numel():
         first = x[left[0]]
         near = (x[left] - first).abs().amax(-1) <= tolerance * (1 + first.abs().max())
@@ -126,6 +129,7 @@ def held(
     steps: int = 1000,
     max_period: int = 64,
     tolerance: float = SAME,
+    progress: bool = False,
 ) -> Held:
     """Hold the input, and find where the states end and what that tells of the class.
 
@@ -142,9 +146,11 @@ def held(
         steps: over which the exponents are averaged.
         max_period: of the cycles looked for.
         tolerance: see `groups`.
+        progress: whether to show a progress bar while the states are followed.
     """
-    alone = system.hold(z)
-    x = settle(alone, states, burn_in)
+    alone, x = system.hold(z), states
+    for _ in tqdm(range(burn_in), desc="held", disable=not progress, unit="step"):
+        x = alone.step(x)  # (1a)
     steady = steady_state(
         alone, x, burn_in=0, steps=steps, max_period=max_period, tolerance=SETTLED
     )
@@ -152,18 +158,19 @@ def held(
     # `steady_state` also forecasts. An orthogonal network, which contracts slowly and then jumps,
     # would often prove it wrong.
     recurs = steady.settled & (steady.period > 0)
-    kinds = np.where((~recurs & (steady.period > 0)).numpy(), "not settled", steady.kind)
+    kinds = np.where((~recurs & (steady.period > 0)).cpu().numpy(), "not settled", steady.kind)
     # A cycle is the same from whichever of its points it is entered: compare its farthest in one
     # direction.
     generator = torch.Generator().manual_seed(0)
-    height = window @ torch.randn(alone.n_x, dtype=x.dtype, generator=generator)
-    beyond = torch.arange(max_period)[:, None] >= steady.period
+    direction = torch.randn(alone.n_x, dtype=x.dtype, generator=generator, device="cpu")
+    height = window @ direction.to(x.device)
+    beyond = torch.arange(max_period, device=x.device)[:, None] >= steady.period.to(x.device)
     top = height.masked_fill(beyond, -torch.inf).argmax(0)
-    labels = torch.full((len(x),), ELSEWHERE)
-    labels[recurs] = groups(window[top, torch.arange(len(x))][recurs], tolerance)
+    labels = torch.full((len(x),), ELSEWHERE, device=x.device)
+    labels[recurs] = groups(window[top, torch.arange(len(x), device=x.device)][recurs], tolerance)
     found, counts = labels[recurs].unique(return_counts=True)
     order = counts.argsort(descending=True, stable=True)
-    rank = torch.cat([order.argsort(), torch.tensor([ELSEWHERE])])
+    rank = torch.cat([order.argsort(), order.new_tensor([ELSEWHERE])])
     labels = rank[labels]
     ends = []
     for label in range(len(found)):
@@ -184,6 +191,8 @@ def common_fate(
     inputs: Tensor,
     steps: Iterable[int],
     tolerance: float = SAME,
+    *,
+    progress: bool = False,
 ) -> Fate:
     """Give all states the same inputs and watch which of them merge.
 
@@ -198,6 +207,8 @@ def common_fate(
         inputs: shape ``(T, n_z)``.
         steps: after how many of them to look, 0 to T, in increasing order.
         tolerance: see `groups`.
+        progress: whether to show a progress bar. An interrupt (Ctrl-C) ends the watch in any case,
+            and what was seen by then is returned, with a warning.
 
     Raises:
         ValueError: a number of steps that is negative, beyond the inputs, or out of order.
@@ -212,11 +223,30 @@ def common_fate(
         medians = (float(apart[pair & kind].median()) for kind in (~same, same))
         return [len(labels.unique()), mutual_information(labels, classes), *medians]
 
-    rows = [look(x) for x in states_at(system, states, inputs[:, None], wanted)]
-    return Fate(torch.tensor(wanted), *torch.tensor(rows, dtype=torch.float64).T)
+    rows = gathered(look, states_at(system, states, inputs[:, None], wanted, progress))
+    values = torch.tensor(rows, dtype=torch.float64, device="cpu")
+    return Fate(torch.tensor(wanted[: len(rows)], device="cpu"), *values.T)
 
 
-def states_at(system: System, states: Tensor, inputs: Tensor, steps: list[int]):
+def gathered(look: Callable, items: Iterable) -> list:
+    """Return ``look(item)`` of each, at an interrupt (Ctrl-C) of those done so far, if any.
+
+    Args:
+        look: what is asked of each.
+        items: of which an interrupt may also come while the next one is made.
+    """
+    rows = []
+    with kept_on_interrupt("what was seen so far"):
+        for item in items:
+            rows.append(look(item))
+    if not rows:
+        raise KeyboardInterrupt
+    return rows
+
+
+def states_at(
+    system: System, states: Tensor, inputs: Tensor, steps: list[int], progress: bool = False
+) -> Iterator[Tensor]:
     """Yield the states after each of several numbers of steps; the others are not stored.
 
     Args:
@@ -224,11 +254,13 @@ def states_at(system: System, states: Tensor, inputs: Tensor, steps: list[int]):
         states: shape ``(*batch, n_x)``.
         inputs: shape ``(T, *batch, n_z)``.
         steps: from `checked_steps`.
+        progress: whether to show a progress bar.
     """
     if steps[0] == 0:
         yield states
     if steps[-1] > 0:
-        for t, (x, _) in enumerate(trajectory(system, states, steps[-1], inputs=inputs), start=1):
+        orbit = trajectory(system, states, steps[-1], inputs=inputs, progress=progress)
+        for t, (x, _) in enumerate(orbit, start=1):
             if t in steps:
                 yield x
 

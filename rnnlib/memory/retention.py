@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from rnnlib.memory.remembered_bits import SAME, checked_steps, states_at
+from rnnlib.memory.remembered_bits import SAME, checked_steps, gathered, states_at
 from rnnlib.systems import System
 
 
@@ -45,7 +46,13 @@ class Retention(NamedTuple):
 
 @torch.no_grad()
 def retention(
-    system: System, states: Tensor, classes: Tensor, inputs: Tensor, steps: Iterable[int]
+    system: System,
+    states: Tensor,
+    classes: Tensor,
+    inputs: Tensor,
+    steps: Iterable[int],
+    *,
+    progress: bool = False,
 ) -> Retention:
     """Go on with inputs that carry no news, and ask for the class again and again.
 
@@ -55,17 +62,24 @@ def retention(
         classes: what each is to remember, integers of shape ``(N,)``.
         inputs: of each copy its own, shape ``(T, N, n_z)``.
         steps: after how many of them to ask, 0 to T, in increasing order.
+        progress: whether to show a progress bar. An interrupt (Ctrl-C) ends the questions in any
+            case, and what was answered by then is returned, with a warning.
 
     Raises:
         ValueError: a number of steps that is negative, beyond the inputs, or out of order; fewer
             than two copies.
     """
     wanted = checked_steps(steps, len(inputs))
-    rows = []
-    for step, x in zip(wanted, states_at(system, states, inputs, wanted), strict=True):
+    states_then = states_at(system, states, inputs, wanted, progress)
+
+    def ask(asked: tuple[int, Tensor]) -> list[float]:
+        step, x = asked
         answer = system.read(x, inputs[max(step - 1, 0)]).argmax(-1)
-        rows.append([float((answer == classes).double().mean()), probe_accuracy(x, classes)])
-    return Retention(torch.tensor(wanted), *torch.tensor(rows, dtype=torch.float64).T)
+        return [float((answer == classes).double().mean()), probe_accuracy(x, classes)]
+
+    rows = gathered(ask, zip(wanted, states_then, strict=True))
+    values = torch.tensor(rows, dtype=torch.float64, device="cpu")
+    return Retention(torch.tensor(wanted[: len(rows)], device="cpu"), *values.T)
 
 
 def probe_accuracy(
@@ -88,14 +102,15 @@ def probe_accuracy(
     """
     if len(x) < 2:
         raise ValueError(f"x has {len(x)} states; a probe needs 2 or more.")
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
     fitted, asked = order[: len(x) // 2], order[len(x) // 2 :]
     mean, spread = x[fitted].mean(0), x[fitted].std(0, correction=0)
     varies = spread > resolution * (1 + mean.abs())
     x = (x[:, varies] - mean[varies]) / spread[varies]
     x = torch.cat([x, x.new_ones(len(x), 1)], dim=-1)
     targets = torch.nn.functional.one_hot(classes).to(x)
-    penalty = ridge * len(fitted) * torch.eye(x.shape[1], dtype=x.dtype)
+    penalty = ridge * len(fitted) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     seen = x[fitted]
     weights = torch.linalg.solve(seen.mT @ seen + penalty, seen.mT @ targets[fitted])
     answer = (x[asked] @ weights).argmax(-1)
@@ -104,7 +119,14 @@ def probe_accuracy(
 
 @torch.no_grad()
 def probe_under_noise(
-    system: System, states: Tensor, classes: Tensor, inputs: Tensor, sigma: float, seed: int = 0
+    system: System,
+    states: Tensor,
+    classes: Tensor,
+    inputs: Tensor,
+    sigma: float,
+    seed: int = 0,
+    *,
+    progress: bool = False,
 ) -> float:
     """Return how well a probe tells the classes after inputs during which the state is disturbed.
 
@@ -115,9 +137,10 @@ def probe_under_noise(
         inputs: of each copy its own, shape ``(T, N, n_z)``.
         sigma: standard deviation of the noise that is added to every component at every step.
         seed: of the noise.
+        progress: whether to show a progress bar.
     """
     generator = torch.Generator().manual_seed(seed)
-    for z in inputs:
-        noise = torch.randn(states.shape, dtype=states.dtype, generator=generator)
-        states = system.step(states, z) + sigma * noise
+    for z in tqdm(inputs, desc="noise", disable=not progress, unit="step"):
+        noise = torch.randn(states.shape, dtype=states.dtype, generator=generator, device="cpu")
+        states = system.step(states, z) + sigma * noise.to(states.device)
     return probe_accuracy(states, classes)
