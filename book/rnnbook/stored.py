@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from html import escape
 from itertools import groupby
 from pathlib import Path
 
@@ -18,6 +19,9 @@ SMALL = "font-size: .85em; opacity: .8;"
 
 def accuracy_table(scores: Sequence[Score], caption: str) -> HTML:
     """Return table 1: for each length and model our runs, and below them the paper's number.
+
+    Of an ended run it is the accuracy at the stop, which is what the paper reports. At the epoch of
+    the least loss it can be lower.
 
     Args:
         scores: of claims with a model and a length, see `rnnlib.runs.scores`.
@@ -38,9 +42,9 @@ def accuracy_table(scores: Sequence[Score], caption: str) -> HTML:
 def _cell(score: Score) -> str:
     paper = score.claim.value
     small = "not in the paper" if math.isnan(paper) else f"paper {paper:g}"
-    if len(score.best):
-        low, middle, high = score.best.min(), np.median(score.best), score.best.max()
-        n = len(score.best)
+    if len(score.last):
+        low, middle, high = score.last.min(), np.median(score.last), score.last.max()
+        n = len(score.last)
         text = f"<b>{middle:.3f}</b>"
         if n > 1:
             text += f" ({low:.3f} to {high:.3f})"
@@ -71,7 +75,7 @@ def sources(folders: Sequence[Path]) -> HTML:
         notes = "".join(f"; seed {seed} {note}" for _, seed, _, _, note in facts if note)
         lines.append(f"{what}, seed {seeds} (commit {commits}; {devices}{notes})")
     text = ". ".join(lines) or "no stored run"
-    return HTML(f'<p style="{SMALL}">Drawn from the store: {text}.</p>')
+    return HTML(f'<p style="{SMALL}">Drawn from the store: {escape(text)}.</p>')
 
 
 def _facts(folder: Path) -> tuple[str, int, str, str, str]:

@@ -9,8 +9,9 @@ except ImportError as error:
         'pip install "rnnlib[batch]".'
     ) from error
 
-from rnnlib.runs import batch, engine, runner, scoreboard, store
+from rnnlib.runs import batch, comparison, engine, runner, scoreboard, store
 from rnnlib.runs.audit import FAULTS, Finding, verify
+from rnnlib.runs.comparison import Attempt, Cell, board, counts, verdict
 from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, configure
 from rnnlib.runs.language_dynamics import analyse_language, reading_sizes
 from rnnlib.runs.parameters import check_notebook
@@ -29,6 +30,11 @@ from rnnlib.runs.sine_dynamics import (
 )
 
 __all__ = [
+    "Attempt",
+    "Cell",
+    "board",
+    "counts",
+    "verdict",
     "CLAIMS",
     "Claim",
     "EXPERIMENTS",
@@ -44,6 +50,7 @@ __all__ = [
     "batch",
     "check_notebook",
     "coexistence",
+    "comparison",
     "configure",
     "crossing_between",
     "engine",

@@ -5,6 +5,9 @@ and has that name now; the one with the moving base is ``ornn-rebased``. Old run
 ``config.json``, which lacks the settings that came with the change. What is written: the model in
 ``config.json`` (and in a checkpoint), a note in ``provenance.json``, the checksums of these two in
 ``done.json``, and the folder's place. Numbers, orbits and weights stay as they are.
+
+Then the weights that finished runs have stored are measured on fresh data where that had not been
+done when they ended, and the numbers are added to ``done.json``.
 """
 
 import argparse
@@ -13,6 +16,7 @@ from pathlib import Path
 from rnnlib.files import json_text, load_checkpoint, read_json, save_checkpoint, write_text
 from rnnlib.runs import store
 from rnnlib.runs.experiments import from_dict, moved_its_base
+from rnnlib.training import subnormals
 
 REBASED = (
     "The base of this orthogonal RNN was moved every 100 optimizer steps. The run was stored under "
@@ -62,8 +66,37 @@ def _rename(root: Path, folder: Path, values: dict, begun: bool) -> Path:
     return folder.rename(target)
 
 
+def measure_stored(root: Path | str) -> list[Path]:
+    """Add what their stored weights do on fresh data to the markers of runs from before that.
+
+    Args:
+        root: the store.
+
+    Returns:
+        The folders of the runs that were measured: finished ones that keep their weights.
+
+    Raises:
+        FileError: a result that was altered after its run ended.
+    """
+    measured = []
+    for name in ("sine", "classification"):
+        for folder in store.find(root, name):
+            mark = store.read_mark(folder)
+            if "stored" in mark or not (folder / "network.pt").exists():
+                continue
+            task, network = store.read_config(folder).task(), store.read_network(folder)
+            with subnormals.flushed():
+                found = task.test(network)
+            store.amend(folder, {"best": mark["best"] | found, "stored": "best"})
+            measured.append(folder)
+    return measured
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", help="the store, for example results")
-    for new_place in migrate(parser.parse_args().root):
-        print(new_place)
+    store_root = parser.parse_args().root
+    for new_place in migrate(store_root):
+        print("renamed:", new_place)
+    for folder in measure_stored(store_root):
+        print("measured:", folder)

@@ -377,6 +377,16 @@ def seal(folder: Path, texts: dict[str, str], look: bool = True) -> None:
     _write_mark(folder, mark)
 
 
+def amend(folder: Path, numbers: dict[str, Any]) -> None:
+    """Replace entries of a finished run's marker, such as numbers that are measured afterwards.
+
+    Raises:
+        FileError: a file that the marker lists was altered, or it was itself.
+    """
+    check(folder)
+    _write_mark(Path(folder), read_mark(folder) | numbers)
+
+
 def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
     seal = _sha256(json_text(mark).encode())
     write_text(folder / "done.json", json_text({**mark, "seal": seal}))

@@ -30,7 +30,7 @@ def test_runs_are_counted_and_unfinished_ones_kept_apart(tmp_path, claims):
     """Hypothesis: a cell shows median and range of the finished, and where the others are."""
     score = scoreboard.scores(tmp_path, claims[:1])[0]
     score = score._replace(
-        best=np.array([0.25, 1.0, 0.5]), unfinished=[7], so_far=np.array([0.375])
+        last=np.array([0.25, 1.0, 0.5]), unfinished=[7], so_far=np.array([0.375])
     )
     html = stored.accuracy_table([score], "ours").data
     assert "<b>0.500</b> (0.250 to 1.000)" in html

@@ -14,7 +14,7 @@ from rnnlib.files import (
 )
 from rnnlib.runs import runner, store
 from rnnlib.runs.experiments import configure
-from rnnlib.runs.migration import REBASED, migrate
+from rnnlib.runs.migration import REBASED, measure_stored, migrate
 
 ADDED = ("decay_factor", "stall_epochs", "stall_change", "kept_weights")
 
@@ -76,3 +76,22 @@ def test_an_altered_result_is_not_renamed(old):
     with pytest.raises(FileError, match="history.csv was altered"):
         migrate(root)
     assert read_json(there / "config.json")["model"] == "ornn"
+
+
+def test_old_weights_are_measured_on_fresh_data(old):
+    root, _, papers = old
+    migrate(root)
+    (rebased,) = store.find(root, "sine", model="ornn-rebased")
+    expected = {}
+    for folder in (rebased, papers):
+        mark = read_json(folder / "done.json")
+        expected[folder] = mark["best"].pop("evaluated_mse")
+        for name in ("stored", "end", "seal"):  # as the first markers were
+            del mark[name]
+        write_json(folder / "done.json", mark)
+    assert set(measure_stored(root)) == {rebased, papers}
+    for folder, value in expected.items():
+        mark = store.read_mark(folder)
+        assert mark["best"]["evaluated_mse"] == pytest.approx(value, rel=1e-6)
+        store.check(folder)
+    assert measure_stored(root) == []
