@@ -112,7 +112,7 @@ def lyapunov_spectrum(
                 raise
             warnings.warn(f"interrupted: these are the exponents of {steps} steps.", stacklevel=2)
         blocks = [total / n for total, n in zip(sums, counts, strict=True) if n]
-        exponents = sum(sums) / steps
+        exponents = torch.stack(sums).sum(0) / steps
         error = torch.stack(blocks).std(0) / len(blocks) ** 0.5
         singular = unresolved > steps / 2
         exponents = exponents.masked_fill(singular, -torch.inf)

@@ -133,8 +133,8 @@ def simulate(
         if done == 0:
             raise
         warnings.warn(f"interrupted: {done} of {steps} steps are returned.", stacklevel=2)
-        return kept[:done]
-    return kept
+    assert kept is not None  # there is at least one step
+    return kept if done == steps else kept[:done]
 
 
 def orbit_diagram(
@@ -185,12 +185,11 @@ def orbit_diagram(
     branches = []
     state = x0.unsqueeze(0)
     for i in tqdm(range(len(values)), desc="orbit diagram", disable=not progress):
-        system, last = family(column[i : i + 1]), None
-        rows = []
-        for last, z in trajectory(system, state, steps, burn_in=burn_in):
-            rows.append(_observed(system, last, z, observe))
+        system = family(column[i : i + 1])
+        rows, before = [], state
+        for state, z in trajectory(system, before, steps, burn_in=burn_in):
+            rows.append(_observed(system, state, z, observe))
         branches.append(torch.stack(rows))
-        state = last
     return OrbitDiagram(values, torch.cat(branches, dim=1), start)
 
 
@@ -226,12 +225,14 @@ def _check_family(family, column: Tensor, system: System, states: Tensor) -> Non
         ) from error
 
 
-def _observed(system: System, x: Tensor, z: Tensor | None, observe) -> Tensor:
+def _observed(
+    system: System, x: Tensor, z: Tensor | None, observe: str | Callable[[Tensor], Tensor]
+) -> Tensor:
     if observe == "state":
         return x
     if observe == "output":
         return system.read(x, z)  # (1b)
-    if callable(observe):
+    if not isinstance(observe, str):
         return observe(x)
     raise ValueError(f"observe is {observe!r}; use 'state', 'output' or a function of the state.")
 

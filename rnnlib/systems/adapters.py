@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from rnnlib.nn import (
     weights_in_use,
 )
 from rnnlib.systems.network_parts import KINDS, only_layer, parts_of, unwrapped
-from rnnlib.systems.system import System, check_finite
+from rnnlib.systems.system import Map, System, check_finite
 from rnnlib.systems.wrapped_steps import as_function
 
 
@@ -73,7 +74,8 @@ def from_module(
             f"module has proj_size={layer.proj_size}; use a module without projection."
         )
 
-    units, layers = layer.hidden_size, getattr(layer, "num_layers", 1)
+    units = cast(int, layer.hidden_size)
+    layers = cast(int, getattr(layer, "num_layers", 1))
     name = name or type(layer).__name__
     if isinstance(layer, LinearRecurrence):
         theta, call = as_function(_Step(layer), dtype=dtype)
@@ -215,43 +217,45 @@ def _last_layer(layers: int, units: int) -> Callable:
 def _with_readout(f, hidden, theta, sizes, readout, name, dtype=None) -> System:
     """Return the system of a transition, of ``hidden(x, z, theta)`` and of what reads that."""
     n_x, n_z, units = sizes
-
-    if readout is None:
-        g = hidden
-
-    elif isinstance(readout, nn.Linear):
-        theta |= {f"readout.{key}": p.to(dtype) for key, p in weights_in_use(readout).items()}
-
-        def g(x, z, theta):
-            h = hidden(x, z, theta)
-            return affine(theta["readout.weight"], h, theta.get("readout.bias"))
-
-    elif isinstance(readout, nn.Module):
-        tensors, read = as_function(readout, "readout.", dtype)
-        theta |= tensors
-
-        def g(x, z, theta):  # most modules know one batch axis
-            h = hidden(x, z, theta)
-            y = read(theta, h.reshape(-1, units))
-            return y.reshape(*h.shape[:-1], y.shape[-1])
-
-    elif callable(readout):
-
-        def g(x, z, theta):
-            return readout(hidden(x, z, theta))
-
-    else:
-        raise TypeError(
-            f"readout is a {type(readout).__name__}; give a module or function of the last layer's "
-            f"h, or leave it out to show h itself."
-        )
-
+    tensors, g = _read_by(readout, hidden, units, dtype)
+    theta = {**theta, **tensors}
     for key, value in theta.items():
         check_finite(f"parameter {key!r}", value)
     system = System(f=f, g=g, n_x=n_x, n_z=n_z, theta=theta, name=name, derivative="forward")
     if readout is not None:
         _try(system, readout, units)
     return system
+
+
+def _read_by(
+    readout: Callable[..., Tensor] | None, hidden: Map, units: int, dtype
+) -> tuple[dict[str, Tensor], Map]:
+    """Return the tensors of a read-out of ``h``, and the system's ``g``."""
+    if readout is None:
+        return {}, hidden
+    if isinstance(readout, nn.Linear):
+        tensors = {f"readout.{key}": p.to(dtype) for key, p in weights_in_use(readout).items()}
+
+        def by_matrix(x, z, theta):
+            h = hidden(x, z, theta)
+            return affine(theta["readout.weight"], h, theta.get("readout.bias"))
+
+        return tensors, by_matrix
+    if isinstance(readout, nn.Module):
+        tensors, read = as_function(readout, "readout.", dtype)
+
+        def by_module(x, z, theta):  # most modules know one batch axis
+            h = hidden(x, z, theta)
+            y = read(theta, h.reshape(-1, units))
+            return y.reshape(*h.shape[:-1], y.shape[-1])
+
+        return tensors, by_module
+    if callable(readout):
+        return {}, lambda x, z, theta: readout(hidden(x, z, theta))
+    raise TypeError(
+        f"readout is a {type(readout).__name__}; give a module or function of the last layer's h, "
+        f"or leave it out to show h itself."
+    )
 
 
 @torch.no_grad()

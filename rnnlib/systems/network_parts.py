@@ -42,7 +42,9 @@ def unwrapped(module: nn.Module) -> nn.Module:
     while isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)) or hasattr(
         module, "_orig_mod"
     ):
-        module = getattr(module, "_orig_mod", None) or module.module
+        inner = getattr(module, "_orig_mod", None) or module.module
+        assert isinstance(inner, nn.Module)
+        module = inner
     if not isinstance(module, torch.jit.ScriptModule):
         return module
     kind = next((k for k in TORCHS if k.__name__ == module.original_name), None)

@@ -159,7 +159,7 @@ def from_cell(
             f"order is {order!r}, but a torch.nn.{type(cell).__name__} is called (input, state); "
             f"leave order out."
         )
-    name = name or getattr(cell, "__name__", type(cell).__name__)
+    name = name or str(getattr(cell, "__name__", type(cell).__name__))
     if n_z is None:
         n_z = getattr(cell, "input_size", None)
         if not isinstance(n_z, int):
@@ -186,6 +186,7 @@ def from_cell(
     )
     held = [t for t in theta.values() if t.is_floating_point()]
     likes = held[:1] or [torch.zeros((), dtype=dtype) for dtype in (torch.float64, torch.float32)]
+    failure = Exception()
     for like in likes:  # a function does not say in which precision it works
         try:
             with torch.no_grad():
