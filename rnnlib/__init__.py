@@ -4,6 +4,7 @@ A `System` is a one-step map over a flat state, equation (1) of the paper; every
 system and nothing else. Start with ``from_module(torch.nn.LSTM(...))``.
 """
 
+from rnnlib.diagnosis import Report, Watch, report, watch
 from rnnlib.dynamics import (
     LyapunovSpectrum,
     OrbitDiagram,
@@ -52,8 +53,10 @@ __all__ = [
     "OrbitDiagram",
     "OrbitRecorder",
     "OrthogonalRNN",
+    "Report",
     "SteadyState",
     "System",
+    "Watch",
     "basins",
     "certify",
     "certify_near",
@@ -85,6 +88,7 @@ __all__ = [
     "project_certified_",
     "project_published_",
     "push_forward",
+    "report",
     "robustness",
     "sensitivities",
     "simulate",
@@ -93,4 +97,5 @@ __all__ = [
     "steady_state",
     "trajectory",
     "unflatten_state",
+    "watch",
 ]

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "smoothness": ("nn", "systems", "dynamics"),
     "language": ("nn", "tasks", "systems", "dynamics", "training"),
     "runs": BEFORE_ALL,
+    "diagnosis": BEFORE_ALL,
     "widgets": (*BEFORE_ALL, "runs"),
     "figures": (*BEFORE_ALL, "runs"),
     "commands": (*BEFORE_ALL, "runs"),

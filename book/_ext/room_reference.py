@@ -13,7 +13,8 @@ from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[1]
 PACKAGE = BOOK.parent / "rnnlib"
-ROOMS = "nn tasks systems dynamics training memory smoothness language runs widgets figures".split()
+ROOMS = "nn tasks systems dynamics training memory smoothness language diagnosis runs".split()
+ROOMS += ["widgets", "figures"]
 BESIDE = {"systems": ["two_unit_kernel"]}  # needs numba, so that a room does not hand it on
 EXCLUDED = {"ChaosExplorer": "theta, direction, x0, s, s2, mode, s_range, s2_range, axes"}
 EXCLUDED["EpochSlider"] = "epoch, panel"  # the traits, which the docstrings of the classes describe
