@@ -1,13 +1,25 @@
-"""The experiments from the command line: ``python -m rnnlib run sine --model lstm``."""
+"""The package from the command line: a report on a network of yours, and the experiments."""
 
 import argparse
 import difflib
+import os
 import sys
 import warnings
 
-from rnnlib.commands import analyse, batch, explain, listing, run, verify
+from rnnlib.commands import report
+from rnnlib.files import FileError
 
-COMMANDS = (run, batch, analyse, listing, verify)
+try:
+    from rnnlib.commands import analyse, batch, listing, run, verify
+    from rnnlib.commands.errors import explain
+
+    COMMANDS, MISSING = (report, run, batch, analyse, listing, verify), None
+except ImportError as error:  # the report needs the core alone
+    COMMANDS, MISSING = (report,), str(error)
+
+    def explain(error: Exception) -> str | None:
+        """Return what to tell of an error that the user can mend."""
+        return str(error) if isinstance(error, ValueError | OSError | FileError) else None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -25,7 +37,12 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = _Parser(prog="python -m rnnlib", description=__doc__, allow_abbrev=False)
+    top = _Parser(
+        prog="python -m rnnlib",
+        description=__doc__,
+        epilog=MISSING and f"The commands for experiments are not here: {MISSING}",
+        allow_abbrev=False,
+    )
     commands = top.add_subparsers(required=True, metavar="command")
     for command in COMMANDS:
         command.add_to(commands)
@@ -44,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # as of `list | head`: who reads has seen enough
-        run.quiet_pipe()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)

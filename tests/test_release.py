@@ -86,6 +86,9 @@ inputs = torch.zeros(5, 2, dtype=torch.float64)
 print(rnnlib.simulate(network, start, 5, inputs=inputs).shape)
 print(rnnlib.OrthogonalRNN(2, 4)(torch.zeros(3, 1, 2))[0].shape)
 print(rnnlib.knn_entropy(torch.randn(50, 2, dtype=torch.float64)))
+found = rnnlib.report(torch.nn.GRU(2, 4), torch.zeros(30, 1, 2), budget=8.0, progress=False)
+assert not [a.words for a in found.answers.values() if a.state == "failed"]
+print(len(found.figure().axes), len(found._repr_html_()) > 1000)
 """
 
 

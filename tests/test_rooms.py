@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "diagnosis": BEFORE_ALL,
     "widgets": (*BEFORE_ALL, "runs"),
     "figures": (*BEFORE_ALL, "runs"),
-    "commands": (*BEFORE_ALL, "runs"),
+    "commands": (*BEFORE_ALL, "diagnosis", "runs"),
 }
 FILES = sorted(path for room in MAY_IMPORT for path in (PACKAGE / room).rglob("*.py"))
 PICTURES = sorted((ROOT / "book" / "rnnbook").glob("*.py"))  # what the chapters draw

@@ -1,6 +1,9 @@
-"""What can be asked of the package at the command line, one file a command."""
+"""What can be asked of the package at the command line, one file a command.
 
-from rnnlib.commands import analyse, batch, listing, run, verify
-from rnnlib.commands.errors import explain
+``report`` needs the core alone. The others work on stored runs and need the extra ``batch``, so
+they are imported where they are called for.
+"""
 
-__all__ = ["analyse", "batch", "explain", "listing", "run", "verify"]
+from rnnlib.commands import report
+
+__all__ = ["report"]

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 import sys
 import time
 import traceback
@@ -127,8 +126,3 @@ def _tell(outcome: runner.Outcome, busy: str) -> int:
     kind = "stopped" if skipped or isinstance(error, runner.OutOfTime) else "error"
     print(f"{kind}: {outcome.config}: {text}", file=sys.stderr, flush=True)
     return 0 if kind == "stopped" else 2
-
-
-def quiet_pipe() -> None:
-    """Send what is still to be printed nowhere, once nobody reads any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,6 @@ answer in plain words: `report`; and a callback that keeps asking during trainin
 """
 
 from rnnlib.diagnosis.answers import Answer
-from rnnlib.diagnosis.command import add_report
 from rnnlib.diagnosis.files import load_inputs, load_network
 from rnnlib.diagnosis.reporting import QUESTIONS, Report, report
 from rnnlib.diagnosis.watching import Watch, watch
@@ -15,7 +14,6 @@ __all__ = [
     "QUESTIONS",
     "Report",
     "Watch",
-    "add_report",
     "load_inputs",
     "load_network",
     "report",

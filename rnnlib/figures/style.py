@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
-from cycler import cycler
+from matplotlib.rcsetup import cycler
 
 WIDTH = 6.0  # inches; stack panels below each other rather than side by side beyond two
 # Ten colours that stay apart for most colour-blind readers: the palette "colorblind" of seaborn.

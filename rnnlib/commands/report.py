@@ -4,12 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from rnnlib.diagnosis.files import load_inputs, load_network
-from rnnlib.diagnosis.reporting import QUESTIONS, report
+from rnnlib.diagnosis import QUESTIONS, load_inputs, load_network, report
 
 
-def add_report(commands) -> None:
-    """Add the command ``report`` to the subparsers of a command line."""
+def add_to(commands) -> None:
+    """Add the command."""
     one = commands.add_parser(
         "report",
         help="say what a network of yours does with your data",
@@ -43,14 +42,14 @@ def add_report(commands) -> None:
     one.add_argument("--output", type=Path, metavar="FILE", help="the page (default: MODEL.html)")
     one.add_argument("--json", action="store_true", help="print numbers for a machine, no page")
     one.add_argument("--quiet", action="store_true", help="show no progress")
-    one.set_defaults(act=run_report, parser=one)
+    one.set_defaults(act=act, parser=one)
 
 
-def run_report(options: argparse.Namespace) -> int:
+def act(options: argparse.Namespace) -> int:
     """Make the report that the options ask for, and print it; return the exit status.
 
     Raises:
-        ValueError, TypeError, FileError: what cannot be taken, with what would work.
+        ValueError, FileError: what cannot be taken, with what would work.
     """
     network, head = load_network(
         options.model,
@@ -59,15 +58,18 @@ def run_report(options: argparse.Namespace) -> int:
         nonlinearity=options.nonlinearity,
         batch_first=options.batch_first,
     )
-    found = report(
-        network,
-        load_inputs(options.inputs),
-        head=head,
-        budget=options.budget,
-        questions=options.questions,
-        name=options.model.name,
-        progress=not options.quiet,
-    )
+    try:
+        found = report(
+            network,
+            load_inputs(options.inputs),
+            head=head,
+            budget=options.budget,
+            questions=options.questions,
+            name=options.model.name,
+            progress=not options.quiet,
+        )
+    except TypeError as error:  # of the data: at the command line one kind of complaint serves
+        raise ValueError(str(error)) from error
     if options.json:
         print(found.to_json())
     else:
