@@ -1,9 +1,9 @@
 """Interval arithmetic on tensors, rounded outwards: what a proof knows of a number is two ends.
 
 Sums and products are rounded to the next number outside. The elementary functions of torch are
-taken to be right to `ULPS` units in the last place. A matrix times an interval is rounded by the
-relative amount `MARGIN` of the sum of absolute values: the error of a floating-point dot product
-of ``n`` terms is at most ``n * 2.2e-16`` of it, which stays below ``MARGIN`` up to 45 000 terms.
+taken to be right to `ULPS` units in the last place. A dot product of ``n`` terms, in whatever order
+it is summed, errs by at most ``n`` roundings of the sum of absolute values. Where whole matrices
+are multiplied a fixed relative ``MARGIN`` stands for that, which is wider up to 45 000 terms.
 """
 
 from collections.abc import Callable
@@ -81,9 +81,10 @@ def hull(*intervals: Interval) -> Interval:
 def image(matrix: Tensor, x: Interval) -> Interval:
     """Return what contains ``matrix @ x``, shape ``(rows,)``, for ``x`` of shape ``(columns,)``."""
     size = matrix.abs()
+    rounding = (matrix.shape[1] + 2) * torch.finfo(matrix.dtype).eps
     reach = (size * x.radius).where(size > 0, 0).sum(1)
     centre = matrix @ x.middle
-    reach = reach * (1 + MARGIN) + MARGIN * (size @ x.middle.abs())
+    reach = reach * (1 + 2 * rounding) + 2 * rounding * (size @ x.middle.abs())
     return _outwards(centre - reach, centre + reach)
 
 

@@ -106,7 +106,8 @@ def certify_near(
         cell: a torch network or a system made from one, as in `certify`, under one held input; or
             any other system in float64 together with ``curvature``.
         x: the point that was found, or one point of the cycle, shape ``(n_x,)``. It is polished by
-            Newton's method first.
+            Newton's method first, which may lead away from a point that was far from settled: the
+            certificate's ``centre`` says where to.
         period: how many steps the cycle takes.
         inputs: one input to be held, shape ``(n_z,)``, or the ends of a box of them; by default
             what the system holds.
@@ -218,20 +219,21 @@ def _polished(step: LocalStep, x: Tensor, period: int) -> list[Tensor]:
             points.append(step.next(points[-1]))
         return points[:-1], points[-1] - v
 
-    points, miss = around(x)
+    # A Newton step may enlarge the miss on its way to a root; the best point seen is kept.
+    seen = [around(x)]
+    eye = torch.eye(step.n_x, dtype=torch.float64, device="cpu")
     for _ in range(POLISHING):
-        total = torch.eye(step.n_x, dtype=torch.float64, device="cpu")
+        points, miss = seen[-1]
+        total = eye
         for v in points:
             total = step.derivative(v) @ total
-        eye = torch.eye(step.n_x, dtype=torch.float64, device="cpu")
         moved, failed = torch.linalg.solve_ex(eye - total, miss)
         if failed or not torch.isfinite(moved).all():
             break
-        trial, trial_miss = around(points[0] + moved)
-        if not trial_miss.norm() < miss.norm():
+        seen.append(around(points[0] + moved))
+        if not seen[-1][1].norm() < INF:
             break
-        points, miss = trial, trial_miss
-    return points
+    return min(seen, key=lambda one: float(one[1].norm().nan_to_num(INF)))[0]
 
 
 class _Around:

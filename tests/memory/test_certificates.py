@@ -21,7 +21,6 @@ from rnnlib.memory.certificates import (
     Certificate,
     certify,
     certify_orthogonal,
-    start_box,
 )
 from rnnlib.memory.comparison import (
     collatz_wielandt,
@@ -32,6 +31,7 @@ from rnnlib.memory.comparison import (
 from rnnlib.memory.contraction import lipschitz_lower_bound, pair_search
 from rnnlib.memory.intervals import INF, Interval
 from rnnlib.memory.networks import read_network
+from rnnlib.memory.regions import start_box
 from rnnlib.memory.step_enclosure import Box, enclose_step
 from rnnlib.nn import weights_in_use
 from rnnlib.systems import System, from_function, from_step
