@@ -45,7 +45,7 @@ def returns(distances: dict[str, dict[str, Tensor]]):
     """
     with book_style():
         fig, axes = plt.subplots(
-            len(distances), 1, figsize=(WIDTH, 1.9 * len(distances)), sharex=True
+            len(distances), 1, figsize=(WIDTH, 1.6 * len(distances)), sharex=True
         )
         axes = np.atleast_1d(axes)
         for ax, (title, curves) in zip(axes, distances.items(), strict=True):

@@ -23,7 +23,7 @@ def clouds(states: Mapping[int, Tensor], entropy: Tensor) -> Figure:
     rows = -(-len(states) // 2)
     with book_style():
         fig, axes = plt.subplots(
-            rows, 2, figsize=(WIDTH, 2.25 * rows), sharex=True, sharey=True, squeeze=False
+            rows, 2, figsize=(WIDTH, 2.0 * rows), sharex=True, sharey=True, squeeze=False
         )
         for ax, (t, x) in zip(axes.flat, states.items(), strict=False):
             ax.plot(*x[:, :2].T, ".", color=BLUE, markersize=2, alpha=0.4, rasterized=True)

@@ -19,7 +19,7 @@ def cost_curves(s: np.ndarray, curves: Mapping[str, np.ndarray], span=None) -> F
     """
     with book_style():
         figure, axes = plt.subplots(
-            len(curves), 1, figsize=(WIDTH, 1.6 * len(curves) + 0.5), sharex=True, squeeze=False
+            len(curves), 1, figsize=(WIDTH, 1.4 * len(curves) + 0.5), sharex=True, squeeze=False
         )
         for axis, (title, values) in zip(axes[:, 0], curves.items(), strict=True):
             axis.plot(s, values, color=BLUE, lw=0.6, rasterized=True)
@@ -145,7 +145,7 @@ def where_descent_ends(starts, ends: Mapping[str, np.ndarray], span) -> Figure:
     rows = (len(ends) + 1) // 2
     with book_style():
         figure, axes = plt.subplots(
-            rows, 2, figsize=(WIDTH, 2.7 * rows), sharex=True, sharey=True, squeeze=False
+            rows, 2, figsize=(WIDTH, 2.3 * rows), sharex=True, sharey=True, squeeze=False
         )
         for axis, (title, end) in zip(axes.flat, ends.items(), strict=True):
             outside = ~((end >= span[0]) & (end <= span[1]))  # NaN too

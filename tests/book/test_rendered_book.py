@@ -163,6 +163,27 @@ def test_paper_shows_the_text_alone_in_light(page, bases):
     assert page.get_attribute("html", "data-theme") == "dark"
 
 
+def test_the_landing_page_shows_the_explorer_within_one_screen(page, bases):
+    page.set_viewport_size({"width": 1200, "height": 900})
+    page.goto(bases["root"] + "intro.html")
+    slider = page.locator(".chaos-explorer .ce-slider").first
+    slider.wait_for()
+    box = slider.bounding_box()
+    assert box["y"] + box["height"] < 900
+
+
+# Chapters that are still longer than a reader finishes. The list only shrinks.
+LONG = {"sine", "classification", "language_model", "discussion"}
+CHAPTERS = {path.stem for path in (HTML.parents[1] / "book").glob("*.ipynb")}
+
+
+@pytest.mark.parametrize("name", sorted(CHAPTERS.intersection(Path(p).stem for p in TEXTS) - LONG))
+def test_a_chapter_is_short_enough_to_finish(page, bases, name):
+    page.set_viewport_size({"width": 1200, "height": 900})
+    page.goto(bases["root"] + f"{name}.html")
+    assert page.evaluate("document.querySelector('article').scrollHeight") <= 20_000
+
+
 @pytest.mark.parametrize("base", ["root", "sub-path"])
 def test_a_search_finds_pages(page, bases, base):
     found = complaints(page, bases[base])
