@@ -69,7 +69,7 @@ def line(theta: Tensor = THETA_TRUE) -> Callable[[Tensor], System]:
     Returns:
         A function from ``s`` of shape ``(*batch,)`` to the system at ``theta(s)``.
     """
-    return lambda s: chaotic_lstm(s[..., None, None] * theta)
+    return lambda s: chaotic_lstm(s[..., None, None] * theta.to(s.device))
 
 
 def plane(first: Tensor, second: Tensor) -> Callable[[Tensor, Tensor], System]:
@@ -82,4 +82,9 @@ def plane(first: Tensor, second: Tensor) -> Callable[[Tensor, Tensor], System]:
     Returns:
         A function from ``s1`` and ``s2``, each of shape ``(*batch,)``, to the system there.
     """
-    return lambda s1, s2: chaotic_lstm(s1[..., None, None] * first + s2[..., None, None] * second)
+
+    def family(s1: Tensor, s2: Tensor) -> System:
+        weights = first.to(s1.device), second.to(s2.device)
+        return chaotic_lstm(s1[..., None, None] * weights[0] + s2[..., None, None] * weights[1])
+
+    return family

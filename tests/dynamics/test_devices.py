@@ -10,7 +10,7 @@ from torch import nn
 
 import rnnlib
 from rnnlib.dynamics import box_entropy, gaussian_entropy, log_abs_det
-from rnnlib.systems import X0, chaotic_lstm, line, one_unit
+from rnnlib.systems import THETA_TRUE, X0, chaotic_lstm, line, one_unit, plane
 
 F64 = {"dtype": torch.float64}
 torch.manual_seed(0)
@@ -81,6 +81,14 @@ def test_the_sessions_default_device_does_not_matter(name):
         found = CALLS[name]()
     assert found.device == expected.device
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+def test_a_family_follows_the_device_of_its_values():
+    s = torch.ones(3, device="meta", **F64)
+    for system in (line()(s), plane(THETA_TRUE, THETA_TRUE)(s, s)):
+        assert system.theta["weight_hh_l0"].device == s.device
+        assert rnnlib.simulate(system, X0.to("meta"), 4).shape == (4, 3, 4)
+        assert rnnlib.lyapunov_spectrum(system, X0.to("meta"), 10).exponents.is_meta
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
