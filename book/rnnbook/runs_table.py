@@ -45,7 +45,8 @@ def _row(folder: Path) -> str:
         return f'<tr><td style="{CELL}" colspan="{len(COLUMNS)}">{escape(text)}</td></tr>'
     text = "".join(f'<td style="{CELL}">{escape(str(cell))}</td>' for cell in cells)
     line = f'<code style="white-space: nowrap;">{escape(command)}</code>'
-    return f'<tr>{text}</tr><tr><td style="{CELL}" colspan="{len(COLUMNS)}">{line}</td></tr>'  # the line stands below, so that the table is not as wide as it is long
+    # The line stands below, so that the table is not as wide as it is long
+    return f'<tr>{text}</tr><tr><td style="{CELL}" colspan="{len(COLUMNS)}">{line}</td></tr>'
 
 
 def _facts(folder: Path) -> tuple[list[str], str]:

@@ -138,7 +138,7 @@ def _tell_ends(planned: list[batches.Planned], folder: Path) -> int:
         if last is None or store.is_done(p.folder) or last.lower().startswith("stopped"):
             continue
         failed += 1
-        why = last.removeprefix("error: ") or "it was killed"
+        why = last.removeprefix("error: ") or f"killed, or never begun; {folder / 'engine.log'}"
         print(f"failed: {p.config}: {why} (see {engine.log_of(p, folder)})")
     done = sum(store.is_done(p.folder) for p in planned)
     left = len(planned) - done - failed

@@ -7,6 +7,7 @@ killed at any instant, and two may work on one store.
 """
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -94,7 +95,9 @@ def run_batch(
         arguments += ["--cores", str(jobs)]
     else:
         arguments += ["--executor", "slurm", "--jobs", str(jobs), "--latency-wait", "60"]
-        arguments += ["--slurm-requeue", "--default-resources", *slurm.split()]
+        arguments += ["--slurm-requeue", "--default-resources", *shlex.split(slurm)]
+        if not _has_accounting():
+            arguments += ["--slurm-status-command", "squeue"]  # sacct would never tell of an end
     environment = os.environ | {"PYTHONPATH": _python_path(), "OMP_NUM_THREADS": _threads()}
     shutil.rmtree(folder / "ended", ignore_errors=True)
     with open(folder / "engine.log", "a") as log:
@@ -188,6 +191,14 @@ def duration(seconds: float | None) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
+def _has_accounting() -> bool:
+    """Return whether this SLURM keeps accounts, which not every one does."""
+    try:
+        return subprocess.run(["sacct", "-n"], capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def _python_path() -> str:

@@ -31,13 +31,13 @@ SlurmdPort=17818
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 ReturnToService=2
 SchedulerParameters=sched_interval=5
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
 PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -63,7 +63,8 @@ def one_node_slurm(home: Path):
     key.chmod(0o400)
     host = socket.gethostname().split(".")[0]
     CONFIG.parent.mkdir(exist_ok=True)
-    CONFIG.write_text(SETTINGS.format(home=home, host=host, cpus=os.cpu_count()))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 500
+    CONFIG.write_text(SETTINGS.format(home=home, host=host, cpus=os.cpu_count(), memory=memory))
     daemons = []
     try:
         munge = ["munged", "--foreground", "--force", f"--socket={home}/munge.socket"]
