@@ -180,7 +180,7 @@ def test_the_explorer_draws_without_kernel_and_network(visit, site, base):
     if base == "file":
         page = visit()
     else:
-        folder, path = (site, "") if base == "root" else (site.parents[2], "some/path/")
+        folder, path = (site, "") if base == "root" else (site.parents[1], "some/path/")
         with book.served(folder) as url:
             page = visit(f"{url}{path}page.html")
     assert page.get_attribute("[data-anywidget]", "data-anywidget") == "ready"
