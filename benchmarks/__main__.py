@@ -1,6 +1,14 @@
-"""Every benchmark, one table each: `python -m benchmarks`."""
+"""Every benchmark, one table each, and the count of wrong words: `python -m benchmarks`."""
 
-from benchmarks import chaotic_lstm, derivatives, explorer, language_model, orthogonal_rnn, training
+from benchmarks import (
+    chaotic_lstm,
+    derivatives,
+    explorer,
+    language_model,
+    orthogonal_rnn,
+    steady_states,
+    training,
+)
 
 if __name__ == "__main__":
     print("Ratios of a peer's time to ours, measured in this run. The first minutes compile.")
@@ -10,3 +18,4 @@ if __name__ == "__main__":
     training.main()
     language_model.main()
     explorer.main()
+    steady_states.main()

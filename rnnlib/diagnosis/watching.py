@@ -115,7 +115,9 @@ class Watch:
         if data is not None:
             system = system.hold(data.mean((0, 1)))
         start = subject.states[-1]
-        found = steady_state(system, start, burn_in=self.steps, steps=self.steps)
+        found = steady_state(
+            system, start, burn_in=self.steps, steps=self.steps, budget=4 * self.steps
+        )
         exponent = float(found.exponent)
         roots = fixed_points(system, subject.states[-1:], max_iterations=20)
         modulus = float(roots.eigenvalues[0].abs().max()) if len(roots.points) else float("nan")

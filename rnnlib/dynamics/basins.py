@@ -146,6 +146,8 @@ def find_attractor(
     if kind in RECURRENT:
         points = simulate(system, x, period)
         reach = separation * (1 + float(torch.linalg.vector_norm(points, dim=-1).max()))
+        if (torch.linalg.vector_norm(points - points[0], dim=-1) <= reach).all():
+            kind, period, points = "fixed point", 1, points[:1]  # a cycle of rounding errors
         return Attractor(kind, period, points, exponent, reach)
     orbit = simulate(system, x, 2 * cloud)
     attractor = Attractor(kind, 0, orbit[:cloud], exponent, 0.0)

@@ -32,8 +32,8 @@ class SteadyState(NamedTuple):
         kind: strings out of `KINDS`, an array of shape ``(*batch,)``.
         period: shape ``(*batch,)``; 1 for a fixed point, the least p for a cycle, 0 where there is
             none.
-        stability: "stable", "unstable" or "neutral" for a fixed point or cycle, else "", an array
-            of shape ``(*batch,)``.
+        stability: "stable", "unstable" or "neutral" for a fixed point or cycle, else "" (also where
+            the step has no derivative there), an array of shape ``(*batch,)``.
         residual: shape ``(*batch,)``, ``max_t |x_{t+p} - x_t| / (1 + |x_t|)`` for that period,
             or, where there is none, for the period that comes nearest to recurring.
         exponent: shape ``(*batch,)``, the largest Lyapunov exponent, in nats per step.
@@ -67,7 +67,7 @@ class SteadyState(NamedTuple):
             return kind
         word = kind if kind == "fixed point" else f"period {int(self.period[index])}"
         stability = str(self.stability[index])
-        word = word if stability == "stable" else f"{stability} {word}"
+        word = word if stability in ("stable", "") else f"{stability} {word}"
         return word if settled else f"{word}, not reached yet"
 
     def explain(self, index: tuple[int, ...] = ()) -> str:

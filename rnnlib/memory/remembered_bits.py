@@ -15,14 +15,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from rnnlib.dynamics import Attractor, simulate, steady_state, trajectory
 from rnnlib.memory.interrupts import kept_on_interrupt
 from rnnlib.systems import System
 
 SAME = 1e-3  # relative distance of states that count as one
-SETTLED = 1e-4  # relative residual of a recurrence that counts
+SETTLED = 1e-4  # of the way to an end may be left
 ELSEWHERE = -1
 
 
@@ -127,6 +126,7 @@ def held(
     *,
     burn_in: int = 2000,
     steps: int = 1000,
+    budget: int = 20_000,
     max_period: int = 64,
     tolerance: float = SAME,
     progress: bool = False,
@@ -142,32 +142,39 @@ def held(
         z: the input, shape ``(n_z,)``.
         states: shape ``(N, n_x)``, float64.
         classes: what each state is to remember, integers of shape ``(N,)``.
-        burn_in: how many steps to follow them.
-        steps: over which the exponents are averaged.
+        burn_in: how many steps to follow them at least.
+        steps: of the first look at them, see `rnnlib.steady_state`.
+        budget: how many steps to follow them at most.
         max_period: of the cycles looked for.
         tolerance: see `groups`.
         progress: whether to show a progress bar while the states are followed.
     """
-    alone, x = system.hold(z), states
-    for _ in tqdm(range(burn_in), desc="held", disable=not progress, unit="step"):
-        x = alone.step(x)  # (1a)
+    alone = system.hold(z)
     steady = steady_state(
-        alone, x, burn_in=0, steps=steps, max_period=max_period, tolerance=SETTLED
+        alone,
+        states,
+        burn_in=burn_in,
+        steps=steps,
+        budget=budget,
+        max_period=max_period,
+        tolerance=SETTLED,
+        progress=progress,
     )
-    window = simulate(alone, x, max_period)
-    # `steady_state` also forecasts. An orthogonal network, which contracts slowly and then jumps,
-    # would often prove it wrong.
-    recurs = steady.settled & (steady.period > 0)
-    kinds = np.where((~recurs & (steady.period > 0)).cpu().numpy(), "not settled", steady.kind)
+    window = simulate(alone, steady.end, max_period)
+    # An orthogonal network, which contracts slowly and then jumps, is on no end before it is there.
+    recurs = steady.settled & (steady.period > 0) & (steady.period <= max_period)
+    forecast = ~steady.settled & (steady.period > 0)
+    kinds = np.where(forecast.cpu().numpy(), "not settled", steady.kind)
     # A cycle is the same from whichever of its points it is entered: compare its farthest in one
     # direction.
-    generator = torch.Generator().manual_seed(0)
-    direction = torch.randn(alone.n_x, dtype=x.dtype, generator=generator, device="cpu")
-    height = window @ direction.to(x.device)
-    beyond = torch.arange(max_period, device=x.device)[:, None] >= steady.period.to(x.device)
+    generator, device = torch.Generator().manual_seed(0), window.device
+    direction = torch.randn(alone.n_x, dtype=window.dtype, generator=generator, device="cpu")
+    height = window @ direction.to(device)
+    beyond = torch.arange(max_period, device=device)[:, None] >= steady.period
     top = height.masked_fill(beyond, -torch.inf).argmax(0)
-    labels = torch.full((len(x),), ELSEWHERE, device=x.device)
-    labels[recurs] = groups(window[top, torch.arange(len(x), device=x.device)][recurs], tolerance)
+    labels = torch.full((len(states),), ELSEWHERE, device=device)
+    every = torch.arange(len(states), device=device)
+    labels[recurs] = groups(window[top, every][recurs], tolerance)
     found, counts = labels[recurs].unique(return_counts=True)
     order = counts.argsort(descending=True, stable=True)
     rank = torch.cat([order.argsort(), order.new_tensor([ELSEWHERE])])

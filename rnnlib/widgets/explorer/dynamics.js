@@ -1,7 +1,7 @@
 // The two-unit LSTM, and all that is computed of it. One function: its text also starts a worker.
 const dynamics = () => {
   const BURN_IN = 100, STEPS = 100; // of the cost
-  const LONGEST = 64, TOLERANCE = 1e-6, BLOCK = 100; // as in rnnlib.steady_state
+  const LONGEST = 64, TOLERANCE = 1e-6, BLOCK = 100; // LONGEST as in rnnlib.steady_state
   const sigmoid = (x) => 1 / (1 + Math.exp(-x));
   const tanh = (x) => 1 - 2 / (1 + Math.exp(2 * x)); // twice as fast as Math.tanh
   const half = () => new Float64Array(4).fill(0.5);
