@@ -71,6 +71,9 @@ def _entry(folder: Path) -> Iterator[Finding]:
     if not folder.is_dir() or not HASH.fullmatch(folder.name):
         yield Finding("foreign", folder, "is no folder of a run.", "Move it away.")
         return
+    if {path.name for path in folder.iterdir()} <= {".lock"}:
+        yield Finding("unfinished", folder, "has not begun.", "The same command begins it.")
+        return
     faults = list(_finished(folder) if store.is_done(folder) else _on_its_way(folder))
     faults += _unknown(folder)
     faults += _leftovers(folder)
@@ -274,7 +277,7 @@ def _unknown(folder: Path) -> Iterator[Finding]:
             continue
         yield Finding("foreign", path, "is no file of a run.", "Move it away.")
     if not store.is_done(folder) and not (folder / "config.json").exists():
-        names = [path.name for path in folder.iterdir() if path.name in KNOWN | WORKING]
+        names = [p.name for p in folder.iterdir() if p.name in (KNOWN | WORKING) - {".lock"}]
         if names:
             what = f"holds {', '.join(sorted(names))} of a run without settings."
             yield Finding("orphaned", folder, what, "Restore config.json, or move it away.")

@@ -18,6 +18,7 @@ from rnnlib.runs.experiments import Experiment, configure, training_settings
 
 SWEPT = ("model", "length", "seed")
 NEEDED = {"shows", "experiment", "preset"}
+LEAST = 120.0  # seconds of a run on its way, to estimate from
 ALLOWED = {*NEEDED, *SWEPT, "settings", "chapter", "extension"}
 
 
@@ -158,8 +159,10 @@ def _measured(root: Path | str, gpu: bool) -> Iterable[Measured]:
             continue
         devices = [part["device"] for part in facts["parts"]]
         on_gpu = any("NVIDIA" in name or "Instinct" in name for name in devices)
-        if facts["seconds"] > 0 and epochs and on_gpu == gpu:  # older ones on their way kept none
-            yield Measured(config, epochs, facts["seconds"], store.is_done(folder))
+        seconds, ended = facts["seconds"], store.is_done(folder)
+        # Older ones on their way kept no seconds, and the first epochs of any are slow
+        if epochs and on_gpu == gpu and (seconds >= LEAST or (ended and seconds > 0)):
+            yield Measured(config, epochs, seconds, ended)
 
 
 def estimate(config: Experiment, known: Sequence[Measured]) -> Cost:

@@ -22,6 +22,7 @@ from rnnlib.runs import store
 from rnnlib.runs.batch import BatchError, Planned, as_json, command_of, epochs_done, id_of
 
 TELL_EVERY = 30.0  # seconds
+SOME = 60.0  # seconds of work, by the estimates, before the time left is told
 GRACE = 60.0  # seconds after the end of the time in which epochs may end
 SNAKEFILE = Path(__file__).with_name("Snakefile")
 
@@ -177,7 +178,7 @@ def progress(planned: Sequence[Planned], before: dict[Path, int], seconds: float
     text = f"{len(ended)} of {len(planned)} runs done"
     if moving:
         text += "; under way: " + ", ".join(moving[:4]) + (" and more" if moving[4:] else "")
-    if did > 0 and left > 0:
+    if did > SOME and left > 0:
         text += f"; about {duration(left * seconds / did)} left"
     return text + (f", {unknown} of unknown cost" if unknown and moving else "")
 

@@ -131,6 +131,8 @@ def _run_group(configs, root, device, how: Options, until) -> dict[Experiment, E
     """Train replicas as one batch, or a single run; return what went wrong with which."""
     errors: dict[Experiment, Exception] = {}
     todo = [c for c in configs if not store.is_done(store.folder_of(root, c))]
+    if until is not None and time.monotonic() >= until:  # nothing is begun on the disk
+        return {c: OutOfTime("the time is up before it began.") for c in todo}
     while todo:
         jobs = []
         try:
