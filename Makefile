@@ -1,7 +1,7 @@
 # Each command does its own set-up. For PyTorch without CUDA, which is a smaller download:
 #   make book PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab bench clean batch reproduce test-batch test-slurm
+.PHONY: help book test serve lab bench mutants sweep clean batch reproduce test-batch test-slurm
 
 # The first Python that is new enough; pass PYTHON=... to choose another.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11; do \
@@ -44,6 +44,7 @@ test: book ## check the code, the chapters and the built book
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbmake --nbmake-timeout=300 book tests
+	$(BIN)/python tools/sweep.py --short
 
 serve: book ## show the book on 127.0.0.1 (PORT=8000 for a port of your own)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
@@ -75,6 +76,13 @@ test-batch: $(READY) $(ENGINE) ## run real batches, with kills and failures; tak
 
 test-slurm: $(READY) $(ENGINE) ## run a batch on a real SLURM of one node (root; Debian's slurm-wlm and munge)
 	RNNLIB_TEST_SLURM=1 $(BIN)/python -m pytest tests/runs/test_slurm.py
+
+mutants: $(READY) ## would the tests notice? MODULE=dynamics/lyapunov, COUNT=60, SEED=0, TESTS="..."
+	$(BIN)/python tools/mutants.py $(MODULE) --count $(or $(COUNT),60) --seed $(or $(SEED),0) \
+		$(if $(TESTS),--tests $(TESTS))
+
+sweep: $(READY) ## the numerical tests as other processors would run them
+	$(BIN)/python tools/sweep.py
 
 clean: ## remove the built book and the caches; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

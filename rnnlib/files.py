@@ -11,8 +11,9 @@ import os
 import secrets
 import zipfile
 from collections.abc import Callable
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -92,7 +93,7 @@ def save_checkpoint(path: Path, state: dict) -> None:
 def save_arrays(path: Path, *, compressed: bool = False, **arrays: np.ndarray) -> None:
     """Write arrays as ``.npz`` with their digest, see `write`."""
     save = np.savez_compressed if compressed else np.savez
-    write(path, lambda file: (save(file, **arrays), _sign(file)))
+    write(path, lambda file: (save(file, allow_pickle=False, **arrays), _sign(file)))
 
 
 def load_checkpoint(
@@ -136,7 +137,7 @@ def digest_of(path: Path) -> str:
         if (signature := _signature(file)) is not None:
             return signature
         file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast(BufferedRandom, file), "sha256").hexdigest()
 
 
 def _read(path: Path, load: Callable[[IO[bytes]], Any], remedy: str):
@@ -157,7 +158,7 @@ def _sign(file: IO[bytes]) -> None:
     file.seek(-2, os.SEEK_END)
     file.write((len(DIGEST) + 64).to_bytes(2, "little") + DIGEST)
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.file_digest(cast(BufferedRandom, file), "sha256").hexdigest()
     file.seek(0, os.SEEK_END)
     file.write(digest.encode())
 

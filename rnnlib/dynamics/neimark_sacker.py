@@ -192,7 +192,7 @@ def normal_form(system: System, x: Tensor) -> tuple[float, float]:
 def _multilinear(system: System, x: Tensor, *vectors: np.ndarray) -> np.ndarray:
     """Return the second or third derivative of the step along complex vectors."""
     real = [(torch.tensor(v.real), torch.tensor(v.imag)) for v in vectors]
-    total = 0
+    total = np.zeros(system.n_x, dtype=complex)
     for parts in np.ndindex(*[2] * len(vectors)):  # multilinear: real and imaginary parts apart
         chosen = [pair[part] for pair, part in zip(real, parts, strict=True)]
         total = total + 1j ** sum(parts) * _directional(system.step, x, chosen).numpy()

@@ -73,6 +73,7 @@ def robustness(
     home, unit = attractor.points[0], directions / lengths
     starts = home + sizes[:, None, None] * unit  # R, D, n_x
     times = torch.zeros(starts.shape[:-1], dtype=starts.dtype)
+    outside = torch.ones(times.shape, dtype=torch.bool)
     for t, (x, _) in enumerate(trajectory(system, starts, horizon), start=1):
         outside = attractor.distance(x) > attractor.reach
         times[outside] = t + 1  # back at the next step at the earliest

@@ -104,7 +104,8 @@ class LanguageRecorder(EpochFiles):
             return
         path = self.next_path(epoch)
         sample = self.sample(model)
-        save_arrays(path, **{key: v.cpu().numpy() for key, v in sample.items()})
+        arrays = {key: value.cpu().numpy() for key, value in sample.items()}
+        save_arrays(path, compressed=False, **arrays)
 
     @torch.no_grad()
     def sample(self, model: LanguageModel) -> dict[str, Tensor]:

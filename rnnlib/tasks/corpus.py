@@ -70,8 +70,8 @@ def corpus_of(train: str, valid: str, test: str) -> Corpus:
     parts = [_tokens(text) for text in (train, valid, test)]
     words = tuple(dict.fromkeys(chain(*parts)))
     number = {word: i for i, word in enumerate(words)}.__getitem__
-    streams = [torch.tensor(list(map(number, part)), dtype=torch.int64) for part in parts]
-    return Corpus(*streams, words)
+    first, second, third = (torch.tensor([number(w) for w in p], dtype=torch.int64) for p in parts)
+    return Corpus(first, second, third, words)
 
 
 def _tokens(text: str) -> list[str]:

@@ -19,8 +19,8 @@ no doubt about states but the first, and the entropy rate is the mean entropy of
 import itertools
 import math
 from bisect import bisect
-from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from rnnlib.tasks.corpus import EOS, Corpus
 
-Rules = Callable[[Hashable], dict[str, tuple[float, Hashable]]]
+Rules = Callable[[Any], Mapping[str, tuple[float, Hashable]]]  # of a state, which is hashable
 
 
 class HiddenMarkovLanguage:
@@ -185,8 +185,8 @@ class HiddenMarkovLanguage:
             seed: of the three, which are drawn from streams of their own.
         """
         sizes = enumerate((train, valid, test))
-        parts = [self.sample(size, np.random.default_rng([seed, i])) for i, size in sizes]
-        return Corpus(*parts, self.words)
+        first, second, third = (self.sample(n, np.random.default_rng([seed, i])) for i, n in sizes)
+        return Corpus(first, second, third, self.words)
 
 
 PLACES = ("harbour", "forest", "city")
@@ -223,7 +223,7 @@ def _rules(state: State) -> dict[str, tuple[float, State]]:
         return {word: (total * p, to(noun, state.head)) for word, p, noun in DETERMINERS}
 
     def verbs(total):
-        form = PAST if state.past else state.head
+        form = PAST if state.past or state.head is None else state.head  # of one or many
         after = to("after verb", state.head)
         return {forms[form]: (total * shares(i), after) for i, forms in enumerate(VERBS)}
 

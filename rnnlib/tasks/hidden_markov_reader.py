@@ -158,4 +158,5 @@ def implied(words: Sequence[str]) -> tuple[int | None, bool | None]:
     """
     places = {i for i, forms in enumerate(PEOPLE) for word in words if word in forms}
     tenses = {forms.index(word) == PAST for forms in VERBS for word in words if word in forms}
-    return tuple(found.pop() if len(found) == 1 else None for found in (places, tenses))
+    place = places.pop() if len(places) == 1 else None
+    return place, tenses.pop() if len(tenses) == 1 else None

@@ -1,6 +1,7 @@
 """Word-level language modelling (section 5.3) as a task: predict the next word."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -92,7 +93,7 @@ class Language:
         return windows(self.stream, self.window)
 
     @torch.no_grad()
-    def entropy(self, model: nn.Module, part: str) -> float:
+    def entropy(self, model: Any, part: str) -> float:
         """Return the model's mean cross entropy on a part of the corpus, in nats per word.
 
         Args:

@@ -50,22 +50,22 @@ def outputs(models: Sequence[SequenceModel], inputs: Sequence[Tensor]) -> list[T
 
 
 def _stacked(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
-    parts = [dict(module.named_parameters()) for module in modules]
-    if isinstance(modules[0], OrthogonalRNN):
-        for part, module in zip(parts, modules, strict=True):
+    parts: list[dict[str, Tensor]] = [dict(module.named_parameters()) for module in modules]
+    for part, module in zip(parts, modules, strict=True):
+        if isinstance(module, OrthogonalRNN):
             part["recurrent"] = module.recurrent_matrix()
     return {key: torch.stack([part[key] for part in parts]) for key in parts[0]}
 
 
-def _run(layer: nn.Module, theta: dict[str, Tensor], z: Tensor) -> Tensor:
+def _run(layer: nn.RNNBase | OrthogonalRNN, theta: dict[str, Tensor], z: Tensor) -> Tensor:
     """Return all states ``(time, replica, batch, units)``."""
     orthogonal = isinstance(layer, OrthogonalRNN)
     w_in = theta["weight_ih" if orthogonal else "weight_ih_l0"]
     w = theta["recurrent" if orthogonal else "weight_hh_l0"].mT
     of_input = z @ w_in.mT  # of all steps at once
+    bias = theta["bias" if orthogonal else "bias_hh_l0"].unsqueeze(-2)
     if not orthogonal:
         of_input = of_input + theta["bias_ih_l0"].unsqueeze(-2)
-        bias = theta["bias_hh_l0"].unsqueeze(-2)
     h = z.new_zeros(*z.shape[1:3], layer.hidden_size)
     states, c = [], h
     if isinstance(layer, nn.LSTM):
@@ -78,7 +78,6 @@ def _run(layer: nn.Module, theta: dict[str, Tensor], z: Tensor) -> Tensor:
             h = gru_update(part, torch.baddbmm(bias, h, w), h)
             states.append(h)
     elif orthogonal:
-        bias = theta["bias"].unsqueeze(-2)
         for part in of_input:
             h = modrelu(torch.baddbmm(part, h, w), bias)
             states.append(h)

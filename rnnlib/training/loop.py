@@ -170,13 +170,13 @@ class Run:
             mean, state = self.model.loss(z, target, self._carry)
             count = target.numel()
             loss = count * mean if getattr(self.task, "reduction", "mean") == "sum" else mean
-            found = loss, {"loss": mean.detach() * count}, count
+            sums = {"loss": mean.detach() * count}
         else:
             y, state = self.model(z, self._carry)
-            found = self.task.loss(y, target)
+            loss, sums, count = self.task.loss(y, target)
         if self.task.carries_state:
             self._carry = _detached(state)
-        return self.note(*found)
+        return self.note(loss, sums, count)
 
     def note(self, loss: Tensor, sums: dict[str, Tensor], count: int) -> Tensor:
         """Take down what `task.loss` says of a batch, and return the loss."""
@@ -224,10 +224,10 @@ class Run:
         if self.best is None or value < self.best["value"]:
             weights = {key: p.clone() for key, p in self.model.state_dict().items()}
             self.best = {"value": value, "epoch": self.epoch, "model": weights}
-        if self.settings.patience is None:
-            self.schedule.step()
-        else:
+        if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self.schedule.step(value)
+        else:
+            self.schedule.step()
 
     @torch.no_grad()
     def call_back(self) -> None:

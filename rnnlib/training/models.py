@@ -3,6 +3,7 @@
 import difflib
 from dataclasses import replace
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ LABELS = {
 REBASE_EVERY = 100  # optimizer steps, the reference implementation's default
 
 
-def recurrent_layer(model: str, n_in: int, n_hidden: int) -> nn.Module:
+def recurrent_layer(model: str, n_in: int, n_hidden: int) -> nn.RNNBase | OrthogonalRNN:
     """Return the recurrent layer of a model, used as a `torch.nn.RNN` with time as first axis.
 
     Args:
@@ -75,11 +76,11 @@ def constrain_(layer: nn.Module, model: str, step: int, input_bound: float) -> N
         input_bound: the largest absolute input, which the certified projection needs.
     """
     if model == "slstm":
-        project_published_(layer)
+        project_published_(cast(nn.LSTM, layer))
     elif model == "slstm-certified":
-        project_certified_(layer, input_bound)
+        project_certified_(cast(nn.LSTM, layer), input_bound)
     elif model == "ornn-rebased" and step % REBASE_EVERY == 0:
-        layer.rebase_()
+        cast(OrthogonalRNN, layer).rebase_()
 
 
 def check_layer_precision(precision: str, layer: nn.Module) -> str:
@@ -100,7 +101,7 @@ def check_layer_precision(precision: str, layer: nn.Module) -> str:
     return precision
 
 
-def run_layer(model: nn.Module, z: Tensor, state=None):
+def run_layer(model: Any, z: Tensor, state=None):
     """Run a model's ``layer``: in training, and if its ``layer_precision`` says so, in bfloat16."""
     if model.training and model.layer_precision == "bfloat16":
         return run_rounded(model.layer, z, state)

@@ -89,7 +89,7 @@ def recorded_starts(count: int, n: int, spread: float = 100.0) -> Tensor:
 
 def _ends(sample: np.ndarray, tolerance: float):
     """Count one sample of shape ``(starts, steps, n)``."""
-    finite = np.isfinite(sample).all((1, 2))
+    finite = np.all(np.isfinite(sample), axis=(1, 2))
     scale = 1 + np.abs(np.where(np.isfinite(sample), sample, 0)).max((1, 2))
     speed = np.abs(np.diff(np.where(finite[:, None, None], sample, np.nan), axis=1)).max((1, 2))
     periods = np.array([_period(s, tolerance * z) for s, z in zip(sample, scale, strict=True)])
