@@ -7,6 +7,7 @@ a popover, so it needs neither a kernel nor a script, and the keyboard reaches a
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from IPython.display import HTML
@@ -200,7 +201,7 @@ def _details(cell: Cell) -> str:
 
 
 def _row(attempt: Attempt) -> str:
-    config = attempt.config
+    config: Any = attempt.config  # some kinds of experiments draw their data
     data = "" if not hasattr(config, "data_seed") else f", data {config.draw} {config.data_seed}"
     state = attempt.end or f"on its way, of {config.epochs}"
     commits = ", ".join(commit[:7] for commit in attempt.commits)

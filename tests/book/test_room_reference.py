@@ -22,7 +22,7 @@ WHOLE = re.compile(r"^\.\. automodule:: (rnnlib\.[\w.]+)\n   :members:$", re.M)
 def test_every_room_has_a_page_and_every_page_a_room():
     rooms = {path.parent.name for path in (ROOT / "rnnlib").glob("*/__init__.py")}
     pages = {path.stem for path in (ROOT / "book" / "api").glob("*.md")}
-    assert set(reference.ROOMS) == rooms == pages
+    assert set(reference.ROOMS) == rooms - {"commands"} == pages  # those have --help
 
 
 @pytest.mark.parametrize("room", reference.ROOMS)
