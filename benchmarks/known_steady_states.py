@@ -139,7 +139,8 @@ def normal_forms():
     yield Family("fold", "normal form", fold, torch.full((n, 1), 0.5, dtype=F64), words)
 
     trans = mapped(lambda x, p: x + p["mu"][..., None] * x - x * x, 1, mu=both)
-    words = [(FIXED,)] * n
+    late = (both.abs() < BEYOND).tolist()
+    words = [(FIXED, SETTLING) if slow else (FIXED,) for slow in late]
     words[n // 2] = at
     yield Family("transcritical", "normal form", trans, torch.full((n, 1), 0.3, dtype=F64), words)
     words = [
@@ -154,7 +155,6 @@ def normal_forms():
 
     fork = mapped(lambda x, p: (1 + p["mu"][..., None]) * x - x**3, 1, mu=both)
     at_zero = words
-    late = (both.abs() < BEYOND).tolist()
     words = [(FIXED, SETTLING) if slow else (FIXED,) for slow in late]
     words[n // 2] = at
     yield Family("pitchfork", "normal form", fork, torch.full((n, 1), 0.3, dtype=F64), words)
