@@ -107,19 +107,23 @@ def _say(
         done = sum(store.is_done(store.folder_of(root, c)) for c in target.configs)
         print(f"{target.name}: {done} of {len(target.configs)} runs done. {target.shows}")
     print(f"{root}: {len(wanted) - len(planned)} of {len(wanted)} runs done.")
+    of = {config: target.name for target in reversed(targets) for config in target.configs}
     for k, p in enumerate(planned, 1):
         at = f"from epoch {p.done}" if p.done else "from the beginning"
         cost = f"about {engine.duration(p.seconds)}" if p.seconds is not None else "cost unknown"
-        print(f"{k:4} {p.config}, {at}: {cost} ({p.cost.source})")
+        print(f"{k:4} {of[p.config]}: {p.config}, {at}: {cost} ({p.cost.source})")
     known = [p.seconds for p in planned if p.seconds is not None]
+    parts = []
+    if known:
+        together = max(max(known), sum(known) / jobs)  # no run is shared out
+        parts.append(f"about {engine.duration(sum(known))} of one process")
+        parts.append(f"{engine.duration(together)} with {jobs} side by side")
+    if rest := len(planned) - len(known):
+        parts.append(f"{rest} of unknown cost")
+    if minutes:
+        parts.append(f"it stops after {minutes:g} min")
     if planned:
-        rest = len(planned) - len(known)
-        text = f"In all about {engine.duration(sum(known))} of one process"
-        text += (
-            f", {engine.duration(sum(known) / min(jobs, len(planned)))} with {jobs} side by side"
-        )
-        text += f"; {rest} of unknown cost" if rest else ""
-        print(text + (f"; it stops after {minutes:g} min." if minutes else "."), flush=True)
+        print(f"In all: {', '.join(parts)}.", flush=True)
 
 
 def _fitting(planned: list[batches.Planned], minutes: float | None):

@@ -208,7 +208,7 @@ def test_a_batch_stops_in_time_and_leaves_what_can_go_on(grid, tmp_path):
     root = tmp_path / "store"
     grid.write_text(
         GRID.replace("[50, 52, 54, 56, 58]", "[50]").replace('"lstm", "ornn", ', "")
-        .replace("epochs = 3", "epochs = 100000, learning_rate = 1e-6")
+        .replace("epochs = 3", "epochs = 100000, learning_rate = 1e-3, until = \"epochs\"")
     )  # fmt: skip
     started = time.monotonic()
     one = batch(grid, root, "--minutes", "1")

@@ -60,7 +60,9 @@ def test_a_job_that_is_cancelled_is_sent_again_and_goes_on_from_its_checkpoint(c
     """Hypothesis: preemption costs the epochs since the last checkpoint, not the run."""
     path = tmp_path / "grid.toml"
     text = GRID.replace("[50, 52, 54, 56, 58]", "[50]").replace('"lstm", "ornn", ', "")
-    path.write_text(text.replace("epochs = 3", "epochs = 3000, learning_rate = 1e-6"))
+    path.write_text(
+        text.replace("epochs = 3", 'epochs = 3000, learning_rate = 1e-3, until = "epochs"')
+    )
     root = tmp_path / "store"
     one = batch(path, root)
     (target,) = read_targets(path).values()
