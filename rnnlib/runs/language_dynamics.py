@@ -99,7 +99,7 @@ def reading_sizes(model: LanguageModel, text: Tensor, counts: Sequence[int]) -> 
 
 def attractors_under(model: LanguageModel, word: int, starts: Tensor) -> dict[str, Any]:
     """Return the attractors of the network under one word for ever, see
-    `rnnlib.dynamics.basins.basins`.
+    `rnnlib.basins`.
 
     Args:
         model: the network.
@@ -150,7 +150,7 @@ def free_dynamics(
         - ``read``, ``size``: the length of the state after reading so many words, see
           `reading_sizes`.
         - ``context``, ``context_loss``: numbers of words read from the zero state, and the loss
-          after them, see `rnnlib.language.loss_by_context.loss_by_context`.
+          after them, see `rnnlib.language.loss_by_context`.
         - ``exponent``, ``spread``: the largest Lyapunov exponent while reading, nats per word: the
           mean over stretches, and the standard deviation between them.
         - ``constant``: by held word, see `attractors_under`; from random states of standard

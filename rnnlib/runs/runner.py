@@ -37,7 +37,7 @@ class Options:
 
     Attributes:
         device: "cpu", "cuda", "cuda:1", ...
-        together: train all as one batched computation, see `rnnlib.training.loop.train`.
+        together: train all as one batched computation, see `rnnlib.training.train`.
         restart: begin a run anew whose checkpoint is damaged or lost; what was there is kept
             in ``aside/`` of its folder. Without it such a run is an error.
         wait: where another process is at work on a run, wait for it.
@@ -90,7 +90,7 @@ def run(configs: Experiment | Sequence[Experiment], root: Path | str, **options)
         FileError: a damaged checkpoint, or one of other settings.
         Busy: another process is at work on the run.
         OutOfTime: the time was up.
-        NonFiniteLoss: see `rnnlib.training.loop.train`.
+        NonFiniteLoss: see `rnnlib.training.train`.
         RunsFailed: one of these, of several runs.
     """
     configs = [configs] if isinstance(configs, Experiment) else list(configs)

@@ -166,7 +166,7 @@ def read_crossings(folder: Path | str) -> pd.DataFrame:
 
     Between the snapshots ``before`` and ``after`` the weights are joined by a straight line; the
     pair crosses at the share ``at`` of it, with an ``angle`` in radians per step. For the other
-    columns see `rnnlib.dynamics.neimark_sacker.Crossing`.
+    columns see `rnnlib.dynamics.Crossing`.
 
     Raises:
         FileError: it is missing or damaged.

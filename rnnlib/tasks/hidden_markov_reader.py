@@ -21,7 +21,7 @@ class IdealReader:
     It is not told the language's state. It weighs the states by how well they agree with what it
     has read (the forward algorithm), beginning with their shares of time, so no model has a lower
     expected loss on words of the language. It has the methods of a
-    `rnnlib.language.model.LanguageModel` that measuring a loss needs, and no parameters.
+    `rnnlib.language.LanguageModel` that measuring a loss needs, and no parameters.
 
     Args:
         language: whose words it reads.

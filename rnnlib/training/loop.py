@@ -72,7 +72,7 @@ class Run:
     """One network in training.
 
     Args:
-        task: what it learns, for example a `rnnlib.tasks.sine.Sine`. It has ``batches()``,
+        task: what it learns, for example a `rnnlib.tasks.Sine`. It has ``batches()``,
             ``loss(y, target)``, ``evaluate(model)``, ``solved(record)``, ``best`` and
             ``carries_state``. It may have ``fades``, see `rnnlib.training.subnormals`, and
             ``reduction``, "sum" to minimise the sum where the model's own loss is a mean.

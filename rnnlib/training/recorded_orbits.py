@@ -1,7 +1,7 @@
 """What stored samples of a steady state say of it: how many ends, at rest, on a cycle or moving.
 
 A sample is a short stretch of output from several initial states, such as
-`rnnlib.training.recorders.OrbitRecorder` keeps. It has no exponent and may be in half precision, so
+`rnnlib.OrbitRecorder` keeps. It has no exponent and may be in half precision, so
 it tells less than `rnnlib.steady_state` on the network itself: an orbit that still creeps towards a
 fixed point counts as moving, and one that creeps by less than the tolerance as at rest.
 """
