@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from rnnlib.dynamics.basins import Attractor, check_single, settle
 from rnnlib.dynamics.orbits import simulate, trajectory
@@ -36,6 +37,7 @@ def robustness(
     *,
     horizon: int = 1000,
     bisections: int = 40,
+    progress: bool = False,
 ) -> Robustness:
     """Disturb a state of an attractor along each direction and watch whether it returns.
 
@@ -52,18 +54,31 @@ def robustness(
         horizon: a state has returned if it is within the attractor's ``reach`` after so many
             steps.
         bisections: halvings of the bracket.
+        progress: whether to show a progress bar over the steps.
 
     Raises:
         ValueError: a batch of systems, sizes that do not increase from above 0, a direction that
-            is zero or of another dimension.
+            is zero, not finite or of another dimension, a horizon under 1.
     """
     check_single(system)
     if (
         sizes.dim() != 1
         or len(sizes) == 0
         or not (sizes.diff(prepend=sizes.new_zeros(1)) > 0).all()
+        or not torch.isfinite(sizes).all()
     ):
-        raise ValueError(f"sizes is {sizes.tolist()}; give positive sizes in increasing order.")
+        raise ValueError(
+            f"sizes is {sizes.tolist()}; give positive, finite sizes in increasing order."
+        )
+    if horizon < 1 or bisections < 0:
+        raise ValueError(
+            f"horizon is {horizon} and bisections is {bisections}; a return needs a horizon of 1 "
+            f"step or more, and bisections cannot be negative."
+        )
+    if not torch.isfinite(directions).all():
+        raise ValueError(
+            f"directions has {int((~torch.isfinite(directions)).sum())} values that are not finite."
+        )
     lengths = torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
     if directions.dim() != 2 or directions.shape[-1] != system.n_x or not (lengths > 0).all():
         raise ValueError(
@@ -72,9 +87,10 @@ def robustness(
         )
     home, unit = attractor.points[0], directions / lengths
     starts = home + sizes[:, None, None] * unit  # R, D, n_x
-    times = torch.zeros(starts.shape[:-1], dtype=starts.dtype)
-    outside = torch.ones(times.shape, dtype=torch.bool)
-    for t, (x, _) in enumerate(trajectory(system, starts, horizon), start=1):
+    times = torch.zeros_like(starts[..., 0])
+    outside = torch.ones_like(times, dtype=torch.bool)
+    states = trajectory(system, starts, horizon, progress=progress)
+    for t, (x, _) in enumerate(states, start=1):
         outside = attractor.distance(x) > attractor.reach
         times[outside] = t + 1  # back at the next step at the earliest
     times[outside] = torch.inf
@@ -83,7 +99,7 @@ def robustness(
     first = torch.where(lost.any(0), lost.int().argmax(0), len(sizes))
     padded = torch.cat([sizes.new_zeros(1), sizes, sizes[-1:]])
     low, high = padded[first], padded[first + 1]
-    for _ in range(bisections):
+    for _ in tqdm(range(bisections), desc="bisection", disable=not progress):
         middle = (low + high) / 2
         x = settle(system, home + middle[:, None] * unit, horizon)
         back = attractor.distance(x) <= attractor.reach

@@ -1,11 +1,12 @@
 import math
+import sys
 
 import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
 
-from rnnlib import from_function, henon, linear, logistic
+from rnnlib import from_function, henon, linear, logistic, simulate
 from rnnlib.dynamics.basins import DIVERGENT, UNDECIDED, basins, find_attractor, starts_on_plane
 from rnnlib.dynamics.fixed_points import fixed_points, starts_in_box
 from rnnlib.memory import memory_state
@@ -108,9 +109,12 @@ def test_two_symmetric_chaotic_attractors_are_two():
 def test_an_orthogonal_map_has_no_attractor_but_the_plane_so_nothing_is_labelled():
     """Hypothesis: neutral circles recur or not, but do not attract."""
     for angle in (1.0, 2 * math.pi / 5):
-        result = basins(linear(rotation(angle)), plane(1.0, 6), max_attractors=2)
+        with pytest.warns(UserWarning, match="34 undecided starts were not examined"):
+            result = basins(linear(rotation(angle)), plane(1.0, 6), max_attractors=2)
+        assert result.unexamined == 34 and "raise max_attractors" in result.describe()
         assert result.attractors == () and (result.labels == UNDECIDED).all()
-    assert basins(linear(E2), plane(1.0, 4), max_attractors=2).attractors == ()
+    with pytest.warns(UserWarning, match="14 undecided"):
+        assert basins(linear(E2), plane(1.0, 4), max_attractors=2).attractors == ()
 
 
 def test_an_invariant_circle_attracts_the_plane_but_for_the_origin():
@@ -132,6 +136,70 @@ def test_the_chaotic_lstm_at_three_quarters_has_two_attractors():
     assert len(stable) == 3 and result.attractors[0].distance(stable).max() < 1e-8
 
 
+def test_orbits_that_creep_to_one_point_have_one_attractor_with_its_exact_exponent():
+    """Hypothesis: at a multiplier of 0.9998 sixteen orbits are far from their limit, and known."""
+    slow = torch.tensor([0.9998, 0.99, 0.5], dtype=F64)
+    system = from_function(lambda x, theta: slow * x - 1e-5 * x**3, 3)
+    starts = starts_in_box(0.1, 1, 16, 3)
+    result = basins(system, starts, burn_in=50, rounds=3)
+    assert [a.describe() for a in result.attractors] == ["fixed point"]
+    assert (result.labels == 0).all() and result.shares.tolist() == [1.0]
+    attractor = result.attractors[0]
+    assert attractor.exponent == pytest.approx(math.log(0.9998), rel=1e-9)
+    assert attractor.points.abs().max() < 1e-9
+    assert attractor.distance(simulate(system, starts, result.steps)[-1]).min() > attractor.reach
+    assert "1.000 of the starts: fixed point" in result.describe()
+
+
+def test_a_state_on_its_way_past_a_fixed_point_is_not_drawn_in():
+    """Hypothesis: where the nonlinear part rules nothing is foreseen."""
+    system = from_function(lambda x, theta: x - 0.001 * x + x**3, 1)
+    attractor = find_attractor(system, torch.tensor([1e-3], dtype=F64))
+    assert attractor.describe() == "fixed point"
+    inside, outside = torch.tensor([[0.005]], dtype=F64), torch.tensor([[0.04]], dtype=F64)
+    assert attractor.draws_in(system, inside).all()
+    assert not attractor.draws_in(system, outside).any()  # it leaves: 0.04 > sqrt(0.001)
+
+
+def test_a_slow_oscillation_is_an_attractor():
+    """Hypothesis: van der Pol in steps of 0.05 turns in some 133 steps around a repelling point."""
+
+    def step(x, theta, dt=0.05):
+        a, b = x.unbind(-1)
+        return torch.stack([a + dt * b, b + dt * ((1 - a * a) * b - a)], -1)
+
+    starts = torch.randn(4, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
+    result = basins(from_function(step, 2), starts, burn_in=1000)
+    assert [a.kind for a in result.attractors] == ["quasi-periodic"]
+    assert (result.labels == 0).all()
+
+
+def test_basins_that_are_interrupted_keep_what_is_labelled(monkeypatch):
+    """Hypothesis: one attractor is known by then; the other starts are undecided."""
+    module, calls = sys.modules[basins.__module__], []
+    find = module.find_attractor
+
+    def stop_later(*arguments, **options):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return find(*arguments, **options)
+
+    monkeypatch.setattr(module, "find_attractor", stop_later)
+    with pytest.warns(UserWarning, match="interrupted"):
+        result = basins(one_unit(2.0), line(1.0, 10))
+    assert result.interrupted and len(result.attractors) == 1
+    assert result.labels.tolist() == [0] * 5 + [UNDECIDED] * 5
+
+
+def test_basins_are_found_on_the_device_of_the_system():
+    """Hypothesis: with every tensor that names no device made elsewhere, both are found."""
+    system, starts = one_unit(2.0), line(1.0, 10)
+    with torch.device("meta"):
+        result = basins(system, starts)
+    assert result.labels.device.type == "cpu" and result.shares.tolist() == [0.5, 0.5]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -140,6 +208,8 @@ def test_the_chaotic_lstm_at_three_quarters_has_two_attractors():
         (lambda: plane(1.0, 1), "resolution is 1"),
         (lambda: basins(one_unit(2.0), line(1.0, 4), burn_in=0), "burn_in is 0"),
         (lambda: basins(one_unit(2.0), line(1.0, 4), rounds=0), "rounds is 0"),
+        (lambda: basins(one_unit(2.0), line(1.0, 4), tries=0), "tries is 0"),
+        (lambda: find_attractor(one_unit(2.0), torch.zeros(1, dtype=F64), steps=0), "steps is 0"),
         (lambda: find_attractor(one_unit(2.0), torch.zeros(2, dtype=F64)), "x0 has shape"),
     ],
 )

@@ -57,6 +57,9 @@ def test_return_times_grow_like_the_logarithm_of_the_size_over_that_of_the_eigen
         (torch.ones(1, 1), torch.tensor([0.0, 0.1]), "positive"),
         (torch.zeros(1, 1), torch.tensor([0.1]), "without zeros"),
         (torch.ones(1, 2), torch.tensor([0.1]), "directions has shape"),
+        (torch.full((1, 1), torch.inf), torch.tensor([0.1]), "1 values that are not finite"),
+        (torch.ones(1, 1), torch.tensor([0.1, torch.inf]), "finite sizes"),
+        (torch.ones(1, 1), torch.tensor([torch.nan]), "finite sizes"),
     ],
 )
 def test_bad_disturbances_are_refused(directions, sizes, message):
@@ -65,6 +68,23 @@ def test_bad_disturbances_are_refused(directions, sizes, message):
     attractor = find_attractor(system, torch.tensor([0.5], dtype=F64))
     with pytest.raises(ValueError, match=message):
         robustness(system, attractor, directions.to(F64), sizes.to(F64))
+
+
+@pytest.mark.parametrize("options", [{"horizon": 0}, {"bisections": -1}])
+def test_a_horizon_without_steps_is_refused_by_its_name(options):
+    system, one = one_unit(2.0), torch.ones(1, 1, dtype=F64)
+    attractor = find_attractor(system, one[0])
+    with pytest.raises(ValueError, match="horizon is"):
+        robustness(system, attractor, one, one[0], **options)
+
+
+def test_robustness_makes_nothing_on_another_device_than_the_systems():
+    """Hypothesis: with every tensor that names no device made elsewhere, it still runs."""
+    system, one = one_unit(2.0), torch.ones(1, 1, dtype=F64)
+    attractor = find_attractor(system, one[0])
+    with torch.device("meta"):
+        found = robustness(system, attractor, -one, 0.5 * one[0], horizon=20, bisections=2)
+    assert found.radius.item() == 0.5
 
 
 def test_a_disturbed_latch_returns_at_the_rate_of_its_eigenvalue_and_a_rotation_not_at_all():
