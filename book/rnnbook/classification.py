@@ -16,11 +16,13 @@ from rnnlib.figures import (
     GREEN,
     GREY,
     ORANGE,
+    PINK,
     PURPLE,
     RED,
     SEQUENTIAL,
     SKY,
     WIDTH,
+    YELLOW,
     book_style,
 )
 from rnnlib.memory import Retention
@@ -28,7 +30,8 @@ from rnnlib.tasks import CLASSES, SYMBOLS
 from rnnlib.training import LABELS, Samples
 
 CHANCE = 1 / len(CLASSES)
-COLOURS = dict(zip(LABELS, (BLUE, ORANGE, PURPLE, GREEN, BROWN, SKY, RED), strict=True))
+ORDER = (BLUE, ORANGE, PURPLE, GREEN, BROWN, SKY, RED, PINK, YELLOW, "black")
+COLOURS = dict(zip(LABELS, ORDER, strict=True))
 REST_TO_MOTION = LinearSegmentedColormap.from_list("", [BLUE, ORANGE])
 KNEE, RATIO = 250, 40  # figure 6 (a): epochs beyond the knee take 1 / 40 of the width
 

@@ -7,7 +7,7 @@ and what they end in.
 from rnnlib.language.fast_decoding import fast_closed_loop
 from rnnlib.language.free_running import free_run
 from rnnlib.language.loss_by_context import loss_by_context
-from rnnlib.language.model import BEGINNINGS, PRECISIONS, LanguageModel
+from rnnlib.language.model import BEGINNINGS, LANGUAGE_MODELS, PRECISIONS, LanguageModel
 from rnnlib.language.random_loop import after_reading, drawn_texts, merging
 from rnnlib.language.recorder import (
     HELD,
@@ -25,6 +25,7 @@ from rnnlib.language.word_attractors import word_attractors
 __all__ = [
     "BEGINNINGS",
     "HELD",
+    "LANGUAGE_MODELS",
     "LanguageModel",
     "LanguageRecorder",
     "LanguageSamples",

@@ -15,8 +15,18 @@ from torch import Tensor, nn
 from rnnlib.language.rounded_cross_entropy import rounded_cross_entropy
 from rnnlib.nn import affine, join
 from rnnlib.systems import System, from_module
-from rnnlib.training import LABELS, check_layer_precision, constrain_, recurrent_layer, run_layer
+from rnnlib.training import (
+    LABELS,
+    MODELS,
+    check_layer_precision,
+    constrain_,
+    recurrent_layer,
+    run_layer,
+)
 
+# A free run reads h off the state; theirs is no part of it
+NOT_READ_OFF = ("lru", "selective")
+LANGUAGE_MODELS = tuple(model for model in MODELS if model not in NOT_READ_OFF)
 INITIAL_RANGE = 0.1  # of the embedding, as in PyTorch's word language model example
 BEGINNINGS = ("uniform", "torch")
 LOSS_CHUNK = 1000  # rows of logits at a time
@@ -41,7 +51,7 @@ class LanguageModel(nn.Module):
     """Embedding, dropout, one recurrent layer, dropout, and the embedding again as decoder.
 
     Args:
-        model: one of `rnnlib.training.MODELS`.
+        model: one of `LANGUAGE_MODELS`.
         n_words: how many words there are.
         n_hidden: the number of units, and the dimension of the embedding.
         dropout: the probability, before and after the recurrent layer.
@@ -71,6 +81,11 @@ class LanguageModel(nn.Module):
         layer_precision: str = "float32",
     ):
         super().__init__()
+        if model in NOT_READ_OFF:
+            raise ValueError(
+                f"model is {model!r}, whose h is no part of its state, off which a free run reads "
+                f"it; there are {', '.join(LANGUAGE_MODELS)}."
+            )
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}; it must be {' or '.join(PRECISIONS)}.")
         if beginning not in BEGINNINGS:

@@ -6,11 +6,12 @@ On a GPU a step of several small networks takes about as long as a step of one.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from rnnlib.nn import OrthogonalRNN, gru_update, lstm_update, modrelu
+from rnnlib.nn import LinearRecurrence, OrthogonalRNN, gru_update, lstm_update, modrelu
 from rnnlib.training.models import SequenceModel
 
 
@@ -57,8 +58,13 @@ def _stacked(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
     return {key: torch.stack([part[key] for part in parts]) for key in parts[0]}
 
 
-def _run(layer: nn.RNNBase | OrthogonalRNN, theta: dict[str, Tensor], z: Tensor) -> Tensor:
-    """Return all states ``(time, replica, batch, units)``."""
+def _run(
+    layer: nn.RNNBase | OrthogonalRNN | LinearRecurrence, theta: dict[str, Tensor], z: Tensor
+) -> Tensor:
+    """Return all ``h``, shape ``(time, replica, batch, units)``."""
+    if isinstance(layer, LinearRecurrence):
+        one = partial(torch.func.functional_call, layer)
+        return torch.func.vmap(one, in_dims=(0, 1), out_dims=1)(theta, z)[0]
     orthogonal = isinstance(layer, OrthogonalRNN)
     w_in = theta["weight_ih" if orthogonal else "weight_ih_l0"]
     w = theta["recurrent" if orthogonal else "weight_hh_l0"].mT

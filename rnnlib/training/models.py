@@ -1,4 +1,4 @@
-"""The networks that the paper trains, by name: a recurrent layer and a linear read-out."""
+"""The networks that the paper trains, and later ones, by name: a recurrent layer and a read-out."""
 
 import difflib
 from dataclasses import replace
@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 from rnnlib.nn import (
     LAYER_PRECISIONS,
+    LinearRecurrence,
+    LinearRecurrentUnit,
+    MinGRU,
     OrthogonalRNN,
+    SelectiveSSM,
     orthogonality_error,
     project_certified_,
     project_published_,
@@ -26,6 +30,9 @@ LAYERS = {
     "ornn-rebased": partial(OrthogonalRNN, rebase=True),  # rebase_ every REBASE_EVERY steps
     "gru": nn.GRU,
     "elman": nn.RNN,
+    "lru": LinearRecurrentUnit,
+    "mingru": MinGRU,
+    "selective": SelectiveSSM,
 }
 MODELS = tuple(LAYERS)
 LABELS = {
@@ -36,11 +43,16 @@ LABELS = {
     "ornn-rebased": "oRNN, re-based",
     "gru": "GRU",
     "elman": "Elman",
+    "lru": "LRU",
+    "mingru": "minGRU",
+    "selective": "selective SSM",
 }
 REBASE_EVERY = 100  # optimizer steps, the reference implementation's default
 
 
-def recurrent_layer(model: str, n_in: int, n_hidden: int) -> nn.RNNBase | OrthogonalRNN:
+def recurrent_layer(
+    model: str, n_in: int, n_hidden: int
+) -> nn.RNNBase | OrthogonalRNN | LinearRecurrence:
     """Return the recurrent layer of a model, used as a `torch.nn.RNN` with time as first axis.
 
     Args:

@@ -8,8 +8,7 @@ from torch.nn import functional
 from rnnlib import simulate
 from rnnlib.language import fast_decoding
 from rnnlib.language.fast_decoding import PackedMatrix, Screened, fast_closed_loop
-from rnnlib.language.model import LanguageModel, most_probable
-from rnnlib.training import MODELS
+from rnnlib.language.model import LANGUAGE_MODELS, LanguageModel, most_probable
 
 PACKS = fast_decoding.packs(torch.device("cpu"))
 SCREENS = PACKS and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # emulated or built in
@@ -47,7 +46,7 @@ def exactly(h, weight, bias):
 
 
 @pytest.mark.parametrize("route", ROUTES, indirect=True)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", LANGUAGE_MODELS)
 def test_every_model_writes_the_words_of_the_plain_loop(model, route):
     """Hypothesis: by packed matrices, with screening, or neither, from far starts."""
     net = network(model)

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rnnlib.language.free_running import free_run, recurrence, word_cycles
-from rnnlib.language.model import LanguageModel
-from rnnlib.training import MODELS
+from rnnlib.language.model import LANGUAGE_MODELS, LanguageModel
 
 WORDS, UNITS = 300, 24
 
@@ -46,7 +45,7 @@ def original(net, words, x0, steps):
 # --- the run ---
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", LANGUAGE_MODELS)
 def test_words_and_projections_are_those_of_the_original_way(model):
     """Hypothesis: every model, from far starts; mean of all logits, then those asked for."""
     net = network(model)

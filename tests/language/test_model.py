@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import rnnlib
 from rnnlib import certify, jacobian, lyapunov_spectrum, simulate
-from rnnlib.language.model import LOSS_CHUNK, LanguageModel, most_probable
+from rnnlib.language.model import LANGUAGE_MODELS, LOSS_CHUNK, LanguageModel, most_probable
 from rnnlib.training import LABELS, MODELS
 
 WORDS, UNITS = 11, 6
@@ -76,7 +76,7 @@ def test_it_starts_as_the_classic_example():
     }
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", LANGUAGE_MODELS)
 def test_logits_are_those_of_the_layer_between_one_matrix_and_its_transpose(model):
     """Hypothesis: W h + b with h from the embedded words, for every model."""
     net, tokens = network(model), text(7, 3)
@@ -86,7 +86,7 @@ def test_logits_are_those_of_the_layer_between_one_matrix_and_its_transpose(mode
     assert logits.shape == (7, 3, WORDS)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", LANGUAGE_MODELS)
 def test_a_state_carried_over_makes_two_windows_one(model):
     """Hypothesis: the same logits and last state."""
     net, tokens = network(model), text(9, 3)
@@ -170,7 +170,7 @@ def test_a_free_model_is_not_constrained(model):
 # --- a constant word ---
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", LANGUAGE_MODELS)
 def test_holding_a_word_is_feeding_it_at_every_step(model):
     """Hypothesis: the mean of all logits and single logits, by the system and by the module."""
     net, words, chosen = network(model), torch.tensor([3, 0, 7]), [2, 10]
@@ -208,7 +208,7 @@ def test_the_certified_stable_lstm_has_one_fixed_point_under_each_word():
 # --- the closed loop ---
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", LANGUAGE_MODELS)
 def test_the_closed_loop_is_writing_word_by_word(model):
     """Hypothesis: the words of a loop over the module, its states, and more than one word."""
     net = network(model, spread=20.0)
@@ -290,3 +290,11 @@ def test_an_unknown_model_is_an_error_with_the_nearest_name():
     """Hypothesis: as everywhere in the package."""
     with pytest.raises(ValueError, match="'ltsm'.*Did you mean 'lstm'"):
         network("ltsm")
+
+
+def test_models_whose_output_is_no_part_of_their_state_are_refused():
+    """Hypothesis: a free run reads the decoder's h off the state, so it must be there."""
+    for model in set(MODELS) - set(LANGUAGE_MODELS):
+        with pytest.raises(ValueError, match=f"model is '{model}', whose h"):
+            network(model)
+    assert set(MODELS) - set(LANGUAGE_MODELS) == {"lru", "selective"}

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from rnnlib import certify, orthogonality_error, simulate
+from rnnlib import certify, orthogonality_error, simulate, steady_state
 from rnnlib.nn import PUBLISHED_RADII
+from rnnlib.tasks import Sine
+from rnnlib.training import Run, Settings, train
 from rnnlib.training.models import LABELS, MODELS, REBASE_EVERY, SequenceModel
 
 
@@ -80,10 +82,40 @@ def test_the_rebased_orthogonal_rnn_moves_its_base_every_hundred_steps_and_keeps
     assert net.diagnostics() == {"orthogonality_error": orthogonality_error(net.layer)}
 
 
-@pytest.mark.parametrize("model", ["lstm", "gru", "elman"])
+@pytest.mark.parametrize("model", ["lstm", "gru", "elman", "lru", "mingru", "selective"])
 def test_models_without_a_constraint_are_left_alone(model):
     net = network(model)
     before = [p.clone() for p in net.parameters()]
     net.constrain_(REBASE_EVERY)
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
     assert net.diagnostics() == {}
+
+
+@pytest.mark.parametrize("model", ["lru", "mingru", "selective"])
+def test_a_linear_recurrence_learns_from_the_loop_and_goes_on_from_its_state(model):
+    """Hypothesis: a few epochs lower the loss, and two windows are one sequence."""
+    task = Sine(4, 30, batch_size=4)
+    net = network(model, n_in=1, n_out=1)
+    before = task.test(net)["evaluated_mse"]
+    train(Run(task, net, Settings(epochs=30, learning_rate=0.01)), progress=False)
+    assert task.test(net)["evaluated_mse"] < before
+    z = torch.randn(9, 2, 1)
+    whole, last = net(z)
+    first, state = net(z[:4])
+    second, end = net(z[4:], state)
+    torch.testing.assert_close(torch.cat([first, second]), whole)
+    torch.testing.assert_close(end, last)
+
+
+@pytest.mark.parametrize("model", ["lru", "mingru", "selective"])
+def test_under_a_held_input_a_linear_recurrence_has_one_attractor_that_attracts(model):
+    """Hypothesis: whatever its weights, all starts end in one fixed point of negative exponent."""
+    net = network(model)
+    for p in net.parameters():
+        p.data.mul_(1.5)
+    system = net.system().hold(torch.tensor([0.4, -0.7], dtype=torch.float64))
+    torch.manual_seed(2)
+    found = steady_state(system, 10 * torch.randn(8, system.n_x, dtype=torch.float64))
+    assert set(found.kind.tolist()) == {"fixed point"}
+    assert (found.exponent < 0).all()
+    torch.testing.assert_close(found.end, found.end[:1].expand_as(found.end), atol=1e-6, rtol=0)

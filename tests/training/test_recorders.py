@@ -46,7 +46,7 @@ def test_the_record_is_what_a_simulation_of_the_system_gives(model, tmp_path):
     _, like = net(torch.zeros(1, 6, 2, dtype=torch.float64))
     generator = torch.Generator().manual_seed(0)
     parts = like if isinstance(like, tuple) else (like,)
-    drawn = [torch.randn(1, 2, 5, generator=generator).double() for _ in parts]
+    drawn = [torch.randn(1, 2, p.shape[-1], generator=generator).double() for p in parts]
     x0 = flatten_state(tuple(drawn) if isinstance(like, tuple) else drawn[0])
     system = net.system().hold(inputs.unsqueeze(1))
     expected = simulate(system, x0, 4, burn_in=7, observe="output")
