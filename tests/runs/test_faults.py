@@ -419,3 +419,13 @@ def test_entries_in_the_wrong_place_are_foreign_and_hide_no_others(copy, capsys)
     assert main(["list", "--root", str(root)]) == 0
     out = capsys.readouterr().out
     assert out.count("done, best epoch") == 2 and out.count("cannot be read:") == 1
+
+
+@pytest.mark.parametrize("name", ["history.csv", "dynamics.csv", "network.pt"])
+def test_a_marker_is_never_written_over_an_edited_file(name, copy):
+    mark, table = (copy / "done.json").read_bytes(), (copy / "crossings.csv").read_bytes()
+    (copy / name).write_bytes((copy / name).read_bytes() + b" ")
+    with pytest.raises(FileError, match=f"{name} was altered"):
+        store.seal(copy, {"crossings.csv": "another\n"})
+    assert (copy / "done.json").read_bytes() == mark
+    assert (copy / "crossings.csv").read_bytes() == table
