@@ -89,12 +89,13 @@ clean: ## remove the built book and the caches; .venv stays
 
 # The stamp is written last, so that an install cut short starts again. Modules are compiled as they
 # are imported: compiling all that the packages hold would take two thirds of a minute.
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements-networks.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not one. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Installing requirements.txt into .venv; the first time takes minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --no-compile $(PIP_ARGS) -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps -r requirements-networks.txt
 	$(BIN)/python -m pip install $(PIP_ARGS) --quiet --no-deps --editable .
 	@touch $@
 

@@ -14,7 +14,7 @@ from rnnlib.diagnosis.subject import Subject
 from rnnlib.systems import System
 
 QUESTION = "How does the cost look along the last gradient?"
-POINTS = 41  # of each line, an odd number: the middle is where the weights are
+FEW, MANY = 11, 41  # points of each line, odd numbers: the middle is where the weights are
 FAR, NEAR = 1e-1, 1e-3  # half-lengths of the lines, relative to the size of the weights
 TRIED = 10  # steps that are timed to see how many there is time for
 JUMP = 10.0  # times the median difference of neighbours: the cost has a step there
@@ -83,8 +83,15 @@ def ask(
     with torch.no_grad():
         outputs(system, data, origin, steps)
     a_step = (time.monotonic() - started) / steps
-    # A line takes POINTS runs forward; the gradients, one for each end of three, some four each.
-    steps = int(min(full, max(2, budget.share / (a_step * (2 * POINTS + 12)))))
+    # Each point is a run forward, and each of three gradients costs some four of them. With too
+    # little time the lines get fewer points, and then, unless the loss is the user's own, which may
+    # look at the last step alone, fewer steps.
+    runs = budget.share / (a_step * full) - 12
+    points = int(min(MANY, max(FEW, runs / 2))) // 2 * 2 + 1
+    points = min(points, MANY)
+    steps = full
+    if targets is None:
+        steps = int(min(full, max(2, budget.share / (a_step * (2 * points + 12)))))
     used = None if data is None else data[:steps]
     with torch.no_grad():
         present = outputs(system, used, origin, steps)
@@ -130,7 +137,7 @@ def ask(
     evidence = {"value": value, "slope": slope, "curvature": curvature, "along": along}
     with torch.no_grad():
         for name, half in (("far", FAR), ("near", NEAR)):
-            at = np.linspace(-half, half, POINTS)
+            at = np.linspace(-half, half, points)
             values = np.array([float(cost(moved(by))) for by in at])
             minima, jump = shape_of(values)
             evidence[name] = {"at": at, "cost": values, "minima": minima, "jump": jump}

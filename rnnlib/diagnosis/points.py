@@ -2,14 +2,18 @@
 
 import math
 
+import torch
+
 from rnnlib.diagnosis.answers import SETTLED, UNSETTLED, Answer, steps_in_words
 from rnnlib.diagnosis.budget import Budget
 from rnnlib.diagnosis.subject import Subject
-from rnnlib.dynamics import fixed_points
+from rnnlib.dynamics import fixed_points, simulate
 
 QUESTION = "Which fixed and slow points has it, and how long do they remember?"
 SLOW = 100  # steps: a mode that fades more slowly is called slow
 SHOWN = 5  # points told in words
+SETTLING = 200  # steps towards rest
+LEAST, ITERATIONS = 4, 60  # starts of the first search, and iterations from each
 
 
 def memory_time(modulus: float) -> float:
@@ -32,11 +36,19 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     system = subject.system
     if subject.inputs is not None:
         system = system.hold(subject.inputs.mean((0, 1)))
-    starts = subject.states
-    cost = budget.seconds_per_step(system, len(starts), tangents=min(system.n_x, 64))
-    cost *= max(1.0, system.n_x / 64) + (system.n_x / 400) ** 3  # the solves
-    iterations = int(min(200, max(10, budget.share / (3 * cost))))
-    found = fixed_points(system, starts, max_iterations=iterations)
+    # Where the data lead to, and where that comes nearer to rest.
+    near = simulate(system, subject.states, 1, burn_in=SETTLING)[0]
+    starts = torch.stack([near, subject.states], dim=1).flatten(0, 1)  # in turn
+    starts = starts[torch.isfinite(starts).all(-1)]
+    if len(starts) == 0:
+        words = (f"No state that the data reach is still finite after {SETTLING} steps.",)
+        return Answer("points", QUESTION, words, state=UNSETTLED)
+    found, _ = budget.grow(
+        lambda m: fixed_points(system, starts[:m], max_iterations=ITERATIONS),
+        LEAST,
+        len(starts),
+        enough=lambda f: False,
+    )
     moduli = found.eigenvalues.abs()
     memory = [memory_time(float(m[0])) for m in moduli]
     slow = (moduli > math.exp(-1 / SLOW)).sum(-1)
@@ -54,6 +66,7 @@ def ask(subject: Subject, budget: Budget) -> Answer:
         words.append(f"{line}; {_modes(int(slow[i]))}.")
     if count > SHOWN:
         words.append(f"And {count - SHOWN} more, in the evidence.")
+    slow_points = found.slow
     evidence = {
         "points": found.points,
         "residual": found.residual,
@@ -62,9 +75,22 @@ def ask(subject: Subject, budget: Budget) -> Answer:
         "multipliers": found.eigenvalues[:, :64],
         "memory": memory,
         "slow_modes": slow,
+        "slow_points": slow_points.points,
+        "speed": slow_points.speed,
+        "missing": bool(found.missing.any()),
         "converged": found.converged,
         "starts": found.starts,
     }
+    if len(slow_points.points):
+        words.append(
+            f"{len(slow_points.points)} slow points that are no fixed points, the slowest moves "
+            f"{float((2 * slow_points.speed.min()).sqrt()):.2g} a step."
+        )
+    if bool(found.missing.any()):
+        words.append(
+            "The list is not complete: a map of a box into itself has fixed points whose indices "
+            "sum to 1, and those found do not."
+        )
     complete = found.converged == found.starts
     if not complete:
         words.append(f"{found.starts - found.converged} of {found.starts} starts did not converge.")

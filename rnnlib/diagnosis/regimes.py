@@ -9,9 +9,9 @@ from rnnlib.diagnosis.subject import Subject
 from rnnlib.dynamics import steady_state
 
 QUESTION = "What does it settle into while an input is held?"
-STARTS = 4  # of the states that the data reach, for each held input
+STARTS = 3  # of the states that the data reach, for each held input
 LOW, HIGH = 0.05, 0.95  # quantiles of each input component
-LEAST, MOST = 300, 20_000  # steps of the burn-in; four times the most are spent
+LEAST, MOST = 200, 20_000  # steps of the burn-in; four times the most are spent
 
 
 def held_inputs(inputs: Tensor) -> dict[str, Tensor]:

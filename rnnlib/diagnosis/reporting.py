@@ -115,7 +115,10 @@ class Report:
 
     def figure(self):
         """Return one `matplotlib.figure.Figure` of panels, for a paper."""
-        from rnnlib.diagnosis.figure import draw  # matplotlib is loaded when a figure is wanted
+        # Loaded when a figure is wanted; with pyplot a notebook shows what is returned.
+        import matplotlib.pyplot  # noqa: F401
+
+        from rnnlib.diagnosis.figure import draw
 
         return draw(self)
 
