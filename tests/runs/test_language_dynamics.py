@@ -69,7 +69,7 @@ def test_what_an_orthogonal_network_does_not_forget_adds_up(language):
     """Hypothesis: under one input and without a threshold the state grows by it at each word."""
     network = silent("ornn")
     with torch.no_grad():
-        network.layer.base.copy_(torch.eye(4))  # with the skew part at 0 the recurrent matrix
+        network.layer.skew.zero_()  # the recurrent matrix is the identity
         network.layer.bias.zero_()
         network.embedding.weight.fill_(1.0)
         network.layer.weight_ih.zero_()[0, 0] = 0.5
@@ -141,7 +141,7 @@ def test_where_every_state_rests_nothing_attracts(language, monkeypatch):
     monkeypatch.setattr(language_dynamics, "SETTLE", 100)
     network = silent("ornn")
     with torch.no_grad():
-        network.layer.base.copy_(torch.eye(4))
+        network.layer.skew.zero_()
         network.layer.bias.zero_()
     found = attractors_under(network, 0, torch.randn(6, 4, dtype=torch.float64))
     assert found == {"attractors": [], "undecided": 1.0}
