@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from rnnlib.figures import (
     BLUE,
     BROWN,
+    EPOCHS,
     GREEN,
     GREY,
     ORANGE,
     PINK,
     PURPLE,
     RED,
-    SEQUENTIAL,
     SKY,
     WIDTH,
     YELLOW,
@@ -85,7 +85,7 @@ def memory(curves: Mapping[str, Retention], length: int, probes: bool = False) -
 
 
 def histories(runs: Mapping[str, Sequence[pd.DataFrame]], doubled: bool = False) -> Figure:
-    """Draw the validation accuracy against the epoch, one panel per title.
+    """Draw the validation accuracy against the epoch, one panel per title, all on the same axes.
 
     Args:
         runs: by the title of the panel; each history has a column ``model``, and a column
@@ -93,8 +93,12 @@ def histories(runs: Mapping[str, Sequence[pd.DataFrame]], doubled: bool = False)
         doubled: with the two scales of figure 6 (a): epochs beyond 250 take a fortieth.
     """
     with book_style():
-        fig, axes = plt.subplots(len(runs), 1, figsize=(WIDTH, 2.7 * len(runs)), squeeze=False)
-        for ax, (title, tables) in zip(axes[:, 0], runs.items(), strict=True):
+        rows = (len(runs) + 1) // 2
+        fig, axes = plt.subplots(
+            rows, 2, figsize=(WIDTH, 2.1 * rows + 0.5), sharex=True, sharey=True, squeeze=False
+        )
+        most = max(len(table) for tables in runs.values() for table in tables)
+        for ax, (title, tables) in zip(axes.flat, runs.items(), strict=False):
             for table in tables:
                 label, colour = named(table["model"].iloc[0])
                 ax.plot(table["epoch"], table["valid_accuracy"], color=colour, lw=1.2, label=label)
@@ -103,13 +107,17 @@ def histories(runs: Mapping[str, Sequence[pd.DataFrame]], doubled: bool = False)
                 ax.plot(last["epoch"], last["valid_accuracy"], "o", ms=4, color=colour, mfc=fill)
             _chance(ax)
             ax.set_title(title)
-            most = max(len(table) for table in tables)
             ax.set_xlim(0, most * 1.02)
             if doubled and most > KNEE:
                 _double_scale(ax, most)
-        axes[-1, 0].set_xlabel("epoch")
+        for ax in axes.flat[len(runs) :]:
+            ax.set_axis_off()
+        for ax in axes[:, 1]:
+            ax.set_ylabel("")
+        for ax in axes[-1]:
+            ax.set_xlabel("epoch")
         handles = {}
-        for ax in axes[:, 0]:
+        for ax in axes.flat[: len(runs)]:
             handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
         fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
         plt.close(fig)
@@ -223,7 +231,7 @@ def tubes(samples: Mapping[str, Samples], pairs=(("p", "pp"), ("b", "pp")), step
                 i, j = SYMBOLS.index(letter), CLASSES.index(output)
                 y = sample.orbits[:, -steps - 1 :, i, :, j].astype(np.float64)
                 epoch = np.broadcast_to(sample.epochs[:, None, None], y[:, 1:].shape)
-                ax.scatter(epoch, np.diff(y, axis=1), y[:, 1:], c=epoch, cmap=SEQUENTIAL, s=2, lw=0)
+                ax.scatter(epoch, np.diff(y, axis=1), y[:, 1:], c=epoch, cmap=EPOCHS, s=2, lw=0)
                 ax.set_title(f"{named(name)[0]}: {letter} to {output}", fontsize=10)
                 ax.set_xlabel("epoch", fontsize=8, labelpad=-4)
                 ax.set_ylabel(r"$y_t - y_{t-1}$", fontsize=8, labelpad=-4)

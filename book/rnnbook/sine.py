@@ -11,12 +11,12 @@ from torch import Tensor
 
 from rnnlib.figures import (
     BLUE,
+    EPOCHS,
     GREEN,
     GREY,
     ORANGE,
     PURPLE,
     RED,
-    SEQUENTIAL,
     WIDTH,
     book_style,
 )
@@ -90,7 +90,7 @@ def tubes(runs: dict[str, Samples]) -> Figure:
             inside = np.flatnonzero((np.abs(y) < 1.6) & (np.abs(slope) < 0.5))
             chosen = inside[:: max(1, len(inside) // POINTS)]
             epoch, height, rise = (part.ravel()[chosen] for part in (epochs, y, slope))
-            ax.scatter(epoch, height, rise, c=epoch, s=0.4, cmap=SEQUENTIAL, rasterized=True)
+            ax.scatter(epoch, height, rise, c=epoch, s=0.4, cmap=EPOCHS, rasterized=True)
             ax.set(xlim=(0, samples.epochs[-1]), ylim=(-1.6, 1.6), zlim=(-0.5, 0.5))
             ax.set_title(title, fontsize=10, loc="center", y=0.94)
             ax.set_xlabel("epoch", fontsize=9, labelpad=-5)
@@ -108,7 +108,7 @@ def tubes(runs: dict[str, Samples]) -> Figure:
 
 
 def history(runs: dict[str, list[pd.DataFrame]]) -> Figure:
-    """Draw figure 5: the mean squared error of every epoch, and the best so far.
+    """Draw figure 5: the running mean squared error of every epoch, and the least so far.
 
     Args:
         runs: by label, the histories of one or more seeds; of several the median is drawn, with a
@@ -127,7 +127,14 @@ def history(runs: dict[str, list[pd.DataFrame]]) -> Figure:
             if len(histories) > 1:
                 ax.fill_between(epoch, best.min(0), best.max(0), color=colour, alpha=0.2, lw=0)
         ax.axhline(0.5, color="black", ls="--", lw=1, label="always answering 0")
-        ax.plot([], [], lw=0.5, color="black", alpha=0.55, label="thin: each epoch; thick: best")
+        ax.plot(
+            [],
+            [],
+            lw=0.5,
+            color="black",
+            alpha=0.55,
+            label="thin: running loss; thick: least so far",
+        )
         ax.set(xlabel="epoch", ylabel="mean squared error", ylim=(None, 1.2))
         fig.legend(loc="outside lower center", ncols=2)
         plt.close(fig)
@@ -148,7 +155,7 @@ def multipliers(table: pd.DataFrame, crossings: pd.DataFrame) -> Figure:
         leading = table["modulus"] * np.exp(1j * table["angle"])
         plane.plot(leading.map(np.real), leading.map(np.imag), "-", lw=0.5, color=GREY)
         dots = plane.scatter(
-            leading.map(np.real), leading.map(np.imag), c=table["epoch"], s=16, cmap=SEQUENTIAL,
+            leading.map(np.real), leading.map(np.imag), c=table["epoch"], s=16, cmap=EPOCHS,
             zorder=3,
         )  # fmt: skip
         turn = np.linspace(0, np.pi, 400)

@@ -8,6 +8,7 @@ from rnnlib.figures.basins import basin_plane
 from rnnlib.figures.style import (
     BLUE,
     BROWN,
+    EPOCHS,
     GREEN,
     GREY,
     ORANGE,
@@ -25,6 +26,7 @@ from rnnlib.figures.style import (
 __all__ = [
     "BLUE",
     "BROWN",
+    "EPOCHS",
     "GREEN",
     "GREY",
     "ORANGE",

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.rcsetup import cycler
 
 WIDTH = 6.0  # inches; stack panels below each other rather than side by side beyond two
@@ -13,6 +15,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE = "#0173b2", "#de8f05", "#029e73", "#d55e00", "
 BROWN, PINK, GREY, YELLOW, SKY = "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"
 PALETTE = [BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY]
 SEQUENTIAL = "viridis"
+# For dots on the ground itself: both ends stay visible on white and, turned over, on black.
+EPOCHS = ListedColormap(plt.get_cmap(SEQUENTIAL)(np.linspace(0.1, 0.72, 256)), name="epochs")
 
 
 @contextmanager
