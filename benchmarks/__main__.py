@@ -4,6 +4,7 @@ from benchmarks import (
     chaotic_lstm,
     derivatives,
     explorer,
+    fixed_points,
     language_model,
     orthogonal_rnn,
     steady_states,
@@ -18,4 +19,5 @@ if __name__ == "__main__":
     training.main()
     language_model.main()
     explorer.main()
+    fixed_points.main()
     steady_states.main()
