@@ -6,6 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -20,7 +22,7 @@ from rnnlib.figures import (
     WIDTH,
     book_style,
 )
-from rnnlib.runs import RESTS
+from rnnlib.runs import RESTS, Coincidence, changes_between
 from rnnlib.training import Samples
 
 LINES = (BLUE, GREEN, ORANGE, PURPLE, RED, GREY)
@@ -214,6 +216,37 @@ def normal_form(growth: Tensor, measured: Tensor, predicted: Tensor) -> Figure:
         ax.axvline(0, color="black", lw=1)
         ax.set(xlabel=r"$|\lambda| - 1$", ylabel="amplitude of the output")
         ax.legend(loc="upper left")
+        plt.close(fig)
+    return fig
+
+
+def jumps(runs: dict[str, tuple[pd.DataFrame, pd.DataFrame, Coincidence]]) -> Figure:
+    """Draw where a loss jumps, over the intervals in which the dynamics change.
+
+    Args:
+        runs: by title, history, dynamics and what `rnnlib.runs.coincidence` says of the two.
+    """
+    with book_style():
+        fig, axes = plt.subplots(
+            len(runs), 1, figsize=(WIDTH, 1.3 * len(runs) + 0.6), sharex=True, sharey=True,
+            squeeze=False,
+        )  # fmt: skip
+        for ax, (title, (history, dynamics, found)) in zip(axes[:, 0], runs.items(), strict=True):
+            epochs = dynamics["epoch"].to_numpy()
+            for i in np.flatnonzero(changes_between(dynamics)):
+                ax.axvspan(epochs[i], epochs[i + 1], color=ORANGE, alpha=0.5, lw=0)
+            mse = history["mse"].to_numpy()
+            ax.semilogy(history["epoch"], mse, lw=0.5, color=BLUE)
+            ax.semilogy(found.jumps, mse[found.jumps - 1], "v", ms=6, color=RED, mec="white")
+            ax.set_title(title, fontsize=9.5)
+        axes[-1, 0].set_xlabel("epoch")
+        fig.supylabel("mean squared error", fontsize=10)
+        handles = [
+            Line2D([], [], color=BLUE, label="running loss"),
+            Line2D([], [], color=RED, marker="v", ls="", label="jump"),
+            Patch(color=ORANGE, alpha=0.5, label="the dynamics change"),
+        ]
+        fig.legend(handles=handles, loc="outside upper center", ncols=3)
         plt.close(fig)
     return fig
 

@@ -14,6 +14,7 @@ from rnnlib.runs.audit import FAULTS, Finding, verify
 from rnnlib.runs.comparison import Attempt, Cell, board, counts, verdict
 from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, configure
 from rnnlib.runs.language_dynamics import analyse_language, reading_sizes
+from rnnlib.runs.loss_jumps import Coincidence, changes_between, coincidence, loss_jumps
 from rnnlib.runs.parameters import check_notebook
 from rnnlib.runs.scoreboard import CLAIMS, SINE, Claim, Score, scores
 from rnnlib.runs.sine_dynamics import (
@@ -37,6 +38,7 @@ __all__ = [
     "verdict",
     "CLAIMS",
     "Claim",
+    "Coincidence",
     "EXPERIMENTS",
     "FAULTS",
     "Finding",
@@ -48,12 +50,15 @@ __all__ = [
     "analyse_language",
     "analyse_sine",
     "batch",
+    "changes_between",
     "check_notebook",
     "coexistence",
+    "coincidence",
     "comparison",
     "configure",
     "crossing_between",
     "engine",
+    "loss_jumps",
     "observed_input",
     "sine_runs_at_paper_size",
     "read_crossings",

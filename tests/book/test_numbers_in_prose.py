@@ -19,7 +19,7 @@ BUILT = sorted(path.stem for path in HTML.glob("*.html") if path.stem in CHAPTER
 
 # Chapters whose prose is still to be built from their results. The list only shrinks: a page on
 # it that has nothing left to find fails.
-PENDING = {"language_model", "discussion"}
+PENDING: set[str] = set()
 
 # Numbers that are no result, page by page, each with the reason why it may be typed.
 ALLOWED: dict[str, dict[str, str]] = {
@@ -38,6 +38,14 @@ ALLOWED: dict[str, dict[str, str]] = {
     "errata": {
         "0.25": "the authors' decay factor",
         **{str(number): "an entry's number" for number in range(1, 21)},
+    },
+    "language_model": {
+        "33278": "the words of WikiText-2",
+        "99.2": "the paper's perplexity of the LSTM",
+        "118.8": "the paper's perplexity of the stable LSTM",
+        "185.3": "the paper's perplexity of the orthogonal RNN",
+        "600": "the paper's words before a cycle",
+        "13": "megabytes of the corpus",
     },
     "sine": {
         "0.0048": "the paper's error of the LSTM",
