@@ -6,6 +6,7 @@ answer in plain words: `report`; and a callback that keeps asking during trainin
 
 from rnnlib.diagnosis.answers import Answer
 from rnnlib.diagnosis.files import load_inputs, load_network
+from rnnlib.diagnosis.influence import influence_by_lag
 from rnnlib.diagnosis.reporting import QUESTIONS, Report, report
 from rnnlib.diagnosis.watching import Watch, watch
 
@@ -14,6 +15,7 @@ __all__ = [
     "QUESTIONS",
     "Report",
     "Watch",
+    "influence_by_lag",
     "load_inputs",
     "load_network",
     "report",

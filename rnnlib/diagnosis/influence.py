@@ -14,7 +14,9 @@ PROBES = 8  # random directions of the output
 LEAST = 1e-300  # below the smallest that float64 holds at full precision there is no slope to fit
 
 
-def influence(system: System, inputs: Tensor, x0: Tensor, probes: int = PROBES, seed: int = 0):
+def influence_by_lag(
+    system: System, inputs: Tensor, x0: Tensor, probes: int = PROBES, seed: int = 0
+) -> tuple[Tensor, Tensor]:
     """Measure how the last output depends on inputs and states further and further back.
 
     One backward pass gives ``v^T J`` for all lags. Up to ``probes`` outputs each is taken by
@@ -83,7 +85,7 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     cost = budget.seconds_per_step(subject.system, data.shape[1], graph=True)
     time = int(min(len(data), max(2, budget.share / (cost * (2 + 2 * PROBES)))))
     start = subject.system.initial_state(subject.start)
-    of_z, of_x = influence(subject.system, data[:time], start)
+    of_z, of_x = influence_by_lag(subject.system, data[:time], start)
     z, x = of_z.cpu().numpy(), of_x.cpu().numpy()
     lag = np.arange(time)
     later = slice(time // 2, None)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnnlib.diagnosis.influence import influence
+from rnnlib.diagnosis.influence import influence_by_lag
 from rnnlib.diagnosis.subject import subject_of
 from rnnlib.dynamics import fixed_points, steady_state
 
@@ -129,7 +129,7 @@ class Watch:
         }
         if data is not None:
             k = min(self.steps, len(data))
-            _, of_state = influence(subject.system, data[:k], subject.start, probes=2)
+            _, of_state = influence_by_lag(subject.system, data[:k], subject.start, probes=2)
             first = of_state[0].clamp(min=1e-300)
             seen |= {
                 f"gradient_{lag}": float(of_state[lag] / first)

@@ -10,7 +10,7 @@ from rnnlib.tasks.hidden_markov_language import HiddenMarkovLanguage, three_plac
 from rnnlib.tasks.hidden_markov_reader import IdealReader, implied, judge, told
 from rnnlib.tasks.language import N_WORDS, REDUCTIONS, WINDOW_STARTS, Language
 from rnnlib.tasks.long_memory import Adding, Copying, draw_adding, draw_copying
-from rnnlib.tasks.sine import HIGHEST, LOWEST, Sine, frequencies
+from rnnlib.tasks.sine import HIGHEST, LOWEST, ForcedSine, Sine, frequencies
 from rnnlib.tasks.symbols import (
     CLASSES,
     DRAWS,
@@ -32,6 +32,7 @@ __all__ = [
     "DRAWS",
     "EOS",
     "FIRST",
+    "ForcedSine",
     "HIGHEST",
     "HiddenMarkovLanguage",
     "IdealReader",

@@ -1,4 +1,7 @@
-"""Sine generation (section 5.1): the input says a frequency, the output is to oscillate at it."""
+"""Sine generation (section 5.1): the input says a frequency, the output is to oscillate at it.
+
+`Sine` is the paper's task. `ForcedSine` is the same one taught with teacher forcing.
+"""
 
 import math
 
@@ -77,3 +80,41 @@ class Sine:
     def solved(self, record: dict[str, float]) -> bool:
         """Return False: training runs for all epochs."""
         return False
+
+
+class ForcedSine(Sine):
+    """The same with teacher forcing: ``z_t = (target_{t-1}, omega)``, the order of `closed_loop`.
+
+    What it is told at the first step is ``sin(0) = 0``. So one step ahead is to be told, which
+    takes no oscillation; that is asked for when the loop is closed (section 2, figure 2).
+
+    Args:
+        n_sequences, length, batch_size, device: as of `Sine`.
+        noise: standard deviation of normal noise on the targets that are fed, not on those that
+            are asked for: it shows the way back from beside the sine.
+        seed: of the noise, which is drawn once.
+
+    Raises:
+        ValueError: a count that is not positive, a negative ``noise``.
+
+    Reference:
+        Williams and Zipser, "A learning algorithm for continually running fully recurrent neural
+        networks", Neural Computation 1 (1989).
+    """
+
+    n_in, input_bound = 2, 1.0
+
+    def __init__(
+        self, n_sequences: int, length: int, batch_size: int, device="cpu", *,
+        noise: float = 0.0, seed: int = 0,
+    ):  # fmt: skip
+        super().__init__(n_sequences, length, batch_size, device)
+        if not noise >= 0:
+            raise ValueError(f"noise is {noise}; it must be 0 or more.")
+        generator = torch.Generator().manual_seed(seed)
+        fed = []
+        for z, target in zip(self.z, self.target, strict=True):
+            past = torch.cat([torch.zeros_like(target[:1]), target[:-1]])
+            drawn = torch.randn(past.shape, generator=generator).to(past)
+            fed.append(torch.cat([past + noise * drawn, z], dim=-1))
+        self.z = tuple(fed)
