@@ -173,7 +173,7 @@ def test_the_landing_page_shows_the_explorer_within_one_screen(page, bases):
 
 
 # Chapters that may still be longer than a reader finishes; take one off when it is not.
-LONG = {"sine", "classification", "language_model", "discussion"}
+LONG = {"sine", "classification", "language_model"}
 CHAPTERS = {path.stem for path in (HTML.parents[1] / "book").glob("*.ipynb")}
 
 
