@@ -12,7 +12,7 @@ from rnnlib.dynamics import fixed_points, simulate
 QUESTION = "Which fixed and slow points has it, and how long do they remember?"
 SLOW = 100  # steps: a mode that fades more slowly is called slow
 SHOWN = 5  # points told in words
-SETTLING = 200  # steps towards rest
+SETTLING = 2000  # steps towards rest
 LEAST, ITERATIONS = 4, 60  # starts of the first search, and iterations from each
 
 
@@ -36,9 +36,10 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     system = subject.system
     if subject.inputs is not None:
         system = system.hold(subject.inputs.mean((0, 1)))
-    # Where the data lead to, and where that comes nearer to rest.
-    near = simulate(system, subject.states, 1, burn_in=SETTLING)[0]
-    starts = torch.stack([near, subject.states], dim=1).flatten(0, 1)  # in turn
+    # First where the data lead to, close to rest, then where they are. The zero state, which may
+    # itself be a fixed point, comes first of all.
+    near = simulate(system, subject.states[1:], 1, burn_in=SETTLING)[0]
+    starts = torch.cat([subject.states[:1], near, subject.states[1:]])
     starts = starts[torch.isfinite(starts).all(-1)]
     if len(starts) == 0:
         words = (f"No state that the data reach is still finite after {SETTLING} steps.",)
