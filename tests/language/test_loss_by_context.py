@@ -58,7 +58,7 @@ def test_what_is_never_forgotten_can_do_harm():
     torch.manual_seed(0)
     model = LanguageModel("ornn", 11, 6, dropout=0.0).eval()
     with torch.no_grad():
-        model.layer.base.copy_(torch.eye(6))  # with the skew part at 0 the recurrent matrix
+        model.layer.skew.zero_()  # the recurrent matrix is the identity
         model.layer.bias.zero_()
         model.embedding.weight.copy_(torch.randn(11, 6).abs())
     text = torch.randint(11, (3000,))

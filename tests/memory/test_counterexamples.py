@@ -142,4 +142,6 @@ def test_the_origin_exchanges_its_stability_with_the_saddle():
     assert up == pytest.approx(near[1][1], abs=1e-4) and down == pytest.approx(near[1][0], abs=1e-4)
     assert up > 20 * abs(down)
     kind = steady_state(published_unit(b + 0.003), starts, burn_in=20000, steps=200)
-    assert kind.describe((0,)) == kind.describe((1,)) == "fixed point"
+    # so near to the exchange an orbit is slow: it may be on its way still
+    assert kind.kind.tolist() == ["fixed point"] * 2
+    assert kind.stability.tolist() == ["stable"] * 2

@@ -86,11 +86,12 @@ def test_hold_times_of_an_interrupted_experiment_are_those_of_a_shorter_one(monk
 
 def test_every_long_analysis_shows_its_progress(capsys):
     options = dict(progress=True)
+    held(latch(2.0), INPUTS[0, 0], STATES, CLASSES, burn_in=20, steps=20, **options)
+    assert "steady state" in capsys.readouterr().err  # a search that ends when all have settled
     for call in (
         lambda: retention(cell(), STATES, CLASSES, INPUTS, [20], **options),
         lambda: common_fate(cell(), STATES, CLASSES, INPUTS[:, 0], [20], **options),
         lambda: probe_under_noise(cell(), STATES, CLASSES, INPUTS, 0.1, **options),
-        lambda: held(latch(2.0), INPUTS[0, 0], STATES, CLASSES, burn_in=20, steps=20, **options),
         lambda: hold_times(2.0, torch.ones(1, dtype=F64), 2, 20, **options),
         lambda: measured_threshold(2.0, 1, after=3, bisections=20, **options),
     ):

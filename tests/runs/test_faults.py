@@ -371,11 +371,11 @@ def test_a_share_without_modes_serves_and_one_without_locks_says_so(what, status
 
 
 def test_stored_runs_of_the_first_version_are_whole():
-    """Hypothesis: markers without a digest of their own count, and are told apart."""
+    """Hypothesis: markers without a digest of their own count, and are told from those with one."""
     found = list(verify(HOME / "results"))
     assert [finding for finding in found if finding.kind in FAULTS] == []
     older = [finding for finding in found if finding.kind == "older"]
-    assert len(older) >= 39 and all("older version, no digest" in f.what for f in older)
+    assert older and all("older version, no digest" in f.what for f in older)
 
 
 PLANTED = {
