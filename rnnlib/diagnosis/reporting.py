@@ -115,11 +115,12 @@ class Report:
 
     def figure(self):
         """Return one `matplotlib.figure.Figure` of panels, for a paper."""
-        # Loaded when a figure is wanted; with pyplot a notebook shows what is returned.
-        import matplotlib.pyplot  # noqa: F401
+        # Loaded when a figure is wanted. A notebook shows figures from pyplot's first one on.
+        import matplotlib.pyplot as plt
 
         from rnnlib.diagnosis.figure import draw
 
+        plt.close(plt.figure())
         return draw(self)
 
     def _svg(self) -> str | None:
