@@ -56,7 +56,8 @@ def load() -> Pronunciation:
         layer.load_state_dict({key: weights[f"{name}_{value}"] for key, value in short.items()})
         return layer.eval()
 
-    head = nn.Linear(*weights["fc_w"].shape[::-1])
+    outputs, units = weights["fc_w"].shape
+    head = nn.Linear(units, outputs)
     head.load_state_dict({"weight": weights["fc_w"], "bias": weights["fc_b"]})
     return Pronunciation(
         gru("enc"),
