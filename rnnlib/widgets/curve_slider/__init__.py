@@ -12,7 +12,7 @@ import traitlets
 
 from rnnlib.widgets.epoch_slider.curves import padded
 from rnnlib.widgets.epoch_slider.packing import pack_orbits, quantise
-from rnnlib.widgets.panels import module, sheet
+from rnnlib.widgets.panels import PACKED, module, sheet
 
 HERE = Path(__file__).parent
 PAGE = Template((HERE / "curve_slider.html").read_text(encoding="utf-8"))
@@ -41,7 +41,7 @@ class CurveSlider(anywidget.AnyWidget):
         traitlets.TraitError: an index that does not exist.
     """
 
-    _esm = module(HERE / "curve_slider.js")
+    _esm = module(PACKED, HERE / "curve_slider.js")
     _css = sheet(HERE / "curve_slider.css")
     _html = traitlets.Unicode().tag(sync=True)
     _story = traitlets.Unicode().tag(sync=True)

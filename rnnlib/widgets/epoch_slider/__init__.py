@@ -14,7 +14,7 @@ import traitlets
 from rnnlib.widgets.epoch_slider.curves import drawn, padded, whole_and_increasing
 from rnnlib.widgets.epoch_slider.description import describe
 from rnnlib.widgets.epoch_slider.packing import TOP, pack, pack_orbits, quantise
-from rnnlib.widgets.panels import module, sheet
+from rnnlib.widgets.panels import PACKED, module, sheet
 
 HERE = Path(__file__).parent
 # Its data-lm-suppress-shortcuts: in JupyterLab, keys on a control are the control's own.
@@ -59,7 +59,7 @@ class EpochSlider(anywidget.AnyWidget):
         Ribeiro et al. (2020), figures 4, 5, 7 and 8.
     """
 
-    _esm = module(HERE / "epoch_slider.js")
+    _esm = module(PACKED, HERE / "epoch_slider.js")
     _css = sheet(HERE / "epoch_slider.css")
     _html = traitlets.Unicode().tag(sync=True)
     _story = traitlets.Unicode().tag(sync=True)  # all but the orbits, packed

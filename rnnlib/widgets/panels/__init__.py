@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PACKED = HERE / "packed.js"  # for the widgets whose state holds packed numbers
 
 
 def module(*paths: Path) -> str:
