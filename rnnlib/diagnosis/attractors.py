@@ -6,7 +6,8 @@ from rnnlib.diagnosis.subject import Subject
 from rnnlib.dynamics import UNDECIDED, basins
 
 QUESTION = "How many attractors are there among the states that the data reach?"
-LEAST, MOST = 300, 20_000  # steps of burn-in
+LEAST, MOST = 300, 4000  # steps of burn-in, and of each measurement after it
+ROUNDS, EXAMINED = 3, 4  # of `rnnlib.basins`: few, since lengths grow with the time there is
 
 
 def ask(subject: Subject, budget: Budget) -> Answer:
@@ -20,7 +21,9 @@ def ask(subject: Subject, budget: Budget) -> Answer:
         system = system.hold(subject.inputs.mean((0, 1)))
     starts = subject.states
     found, burn_in = budget.grow(
-        lambda n: basins(system, starts, burn_in=n),
+        lambda n: basins(
+            system, starts, burn_in=n, rounds=ROUNDS, max_attractors=EXAMINED, steps=n, cloud=4 * n
+        ),
         LEAST,
         MOST,
         enough=lambda f: bool((f.labels != UNDECIDED).all()),
@@ -32,7 +35,7 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     held = "" if subject.inputs is None else " under the mean input"
     words = []
     if len(names) == 1 and undecided == 0:
-        words.append(f"One{held}, a {names[0]}: all {len(starts)} starts end there.")
+        words.append(f"One{held}: {names[0]}. All {len(starts)} starts end there.")
     elif names:
         each = "; ".join(f"{name} ({share:.0%})" for name, share in zip(names, shares, strict=True))
         words.append(f"{len(names)}{held}, with the share of starts that end there: {each}.")

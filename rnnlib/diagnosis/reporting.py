@@ -32,17 +32,18 @@ from rnnlib.diagnosis.subject import Subject, subject_of
 from rnnlib.files import write_text
 from rnnlib.systems import System
 
-# In the order in which they are asked; the number is the share of the time.
+# In the order in which they are asked; the number is the share of the time. Attractors come last:
+# each one found is examined by itself, and what that takes is not known before.
 QUESTIONS: dict[str, tuple[Callable[..., Answer], str, float]] = {
     "regimes": (regimes.ask, regimes.QUESTION, 3.0),
     "approach": (approach.ask, approach.QUESTION, 1.0),
     "points": (points.ask, points.QUESTION, 3.0),
-    "attractors": (attractors.ask, attractors.QUESTION, 2.0),
     "exponents": (exponents.ask, exponents.QUESTION, 2.0),
     "contraction": (contraction.ask, contraction.QUESTION, 2.0),
     "influence": (influence.ask, influence.QUESTION, 1.0),
     "cost": (cost_line.ask, cost_line.QUESTION, 2.0),
     "gain": (gain.ask, gain.QUESTION, 1.0),
+    "attractors": (attractors.ask, attractors.QUESTION, 2.0),
 }
 
 
