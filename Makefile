@@ -77,7 +77,7 @@ test-batch: $(READY) $(ENGINE) ## run real batches, with kills and failures; tak
 test-slurm: $(READY) $(ENGINE) ## run a batch on a real SLURM of one node (root; Debian's slurm-wlm and munge)
 	RNNLIB_TEST_SLURM=1 $(BIN)/python -m pytest tests/runs/test_slurm.py
 
-mutants: $(READY) ## would the tests notice? MODULE=dynamics/lyapunov, COUNT=60, SEED=0, TESTS="..."
+mutants: $(READY) ## would the tests notice? MODULE=dynamics/lyapunov or dynamics, COUNT=60, SEED=0, TESTS="..."
 	$(BIN)/python tools/mutants.py $(MODULE) --count $(or $(COUNT),60) --seed $(or $(SEED),0) \
 		$(if $(TESTS),--tests $(TESTS))
 

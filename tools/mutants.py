@@ -1,10 +1,12 @@
-"""Would the tests notice? Change one module in small ways, one at a time, and run its tests.
+"""Would the tests notice? Change a module in small ways, one at a time, and run its tests.
 
     make mutants MODULE=dynamics/lyapunov [COUNT=60] [SEED=0] [TESTS="tests/dynamics"]
+    make mutants MODULE=dynamics COUNT=120    # drawn from all modules of a room
 
-A mutant survives if no test fails. Those that `tools/equivalent_mutants.txt` argues away (a line
-each: module, what stands there -> what it becomes, and why no test can tell) do not count. Nothing
-on disk is changed: a mutant lives in a forked process, which has torch and pytest imported already.
+A mutant survives if no test of the module fails; the tests that run the changed line come first.
+Those that `tools/equivalent_mutants.txt` argues away (a line each: module, what stands there ->
+what it becomes, and why no test can tell) do not count. Nothing on disk is changed: a mutant lives
+in a forked process, which has torch and pytest imported already.
 mutmut and cosmic-ray, which are kept, start a new interpreter for each and write into the working
 tree; importing torch there takes longer than most of our test files.
 """
@@ -14,6 +16,7 @@ import ast
 import copy
 import importlib.abc
 import importlib.util
+import json
 import linecache
 import os
 import random
@@ -21,7 +24,9 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = ROOT / "tools" / "equivalent_mutants.txt"
@@ -31,6 +36,32 @@ OPERATORS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
+# Where a module has no test file of its own name: the files of its room that serve it.
+SERVED = {
+    "dynamics/kinds": "steady_state",
+    "dynamics/limits": "steady_state",
+    "dynamics/members": "steady_state",
+    "dynamics/newton": "fixed_points",
+    "dynamics/spectra": "fixed_points",
+    "dynamics/watch": "steady_state",
+    "memory/comparison": "certificates counterexamples",
+    "memory/local_steps": "local_certificates",
+    "memory/networks": "certificates",
+    "memory/published_conditions": "certificates counterexamples",
+    "memory/quadratic_bound": "local_certificates",
+    "memory/quadratic_norms": "local_certificates",
+    "memory/regions": "certificates counterexamples",
+    "memory/step_enclosure": "certificates counterexamples",
+    "runs/audit": "runner commands faults",
+    "runs/engine": "runner faults",
+    "runs/job": "runner faults",
+    "runs/provenance": "runner faults",
+    "runs/store": "runner faults commands",
+    "smoothness/chaotic_lstm_cost": "roughness minima",
+    "smoothness/scalar_cells": "theorem1 roughness",
+    "training/epoch_files": "recorders recorded_orbits",
+    "training/progress": "loop ensemble",
+}
 METHODS = {"amax": "amin", "amin": "amax", "any": "all", "all": "any", "max": "min", "min": "max"}
 PASSED_ON = ("abs", "clone", "detach", "contiguous", "sqrt", "square", "clamp", "flip", "mT")
 
@@ -56,8 +87,19 @@ def variants(node):
             yield "keywords", node.keywords[:i] + node.keywords[i + 1 :]
 
 
+class Mutant(NamedTuple):
+    """A change: what stands there, what it becomes, on which line; and how to make it."""
+
+    old: str
+    new: str
+    line: int
+    node: int  # its place in `ast.walk`
+    field: str
+    value: object
+
+
 def mutants(source):
-    """Return all mutants as (what stands there, what it becomes, line, tree)."""
+    """Return all mutants of a module's text."""
     tree = ast.parse(source)
     skipped = set()
     for node in ast.walk(tree):  # annotations, docstrings and the text of errors decide nothing
@@ -67,17 +109,25 @@ def mutants(source):
     found = []
     for number, node in enumerate(ast.walk(tree)):
         for field, value in variants(node) if id(node) not in skipped else ():
-            mutated = copy.deepcopy(tree)
-            twin = next(n for i, n in enumerate(ast.walk(mutated)) if i == number)
-            if field == "itself":
-                _replace(mutated, twin, twin.func.value)
-                text = ast.unparse(twin.func.value)
-            else:
+            twin = value
+            if field != "itself":
+                twin = copy.copy(node)
                 setattr(twin, field, value)
-                text = ast.unparse(twin)
-            if text != ast.unparse(node):
-                found.append((ast.unparse(node), text, node.lineno, mutated))
+            old, new = ast.unparse(node), ast.unparse(twin)
+            if new != old:
+                found.append(Mutant(old, new, node.lineno, number, field, value))
     return found
+
+
+def mutated(source, mutant):
+    """Return the tree of a module's text with the change."""
+    tree = ast.parse(source)
+    node = next(n for i, n in enumerate(ast.walk(tree)) if i == mutant.node)
+    if mutant.field == "itself":
+        _replace(tree, node, node.func.value)
+    else:
+        setattr(node, mutant.field, mutant.value)
+    return tree
 
 
 def _replace(tree, old, new):
@@ -106,19 +156,52 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(text, str(self.path), "exec"), module.__dict__)
 
 
-def outcome(name, path, tree, tests, seconds):
+class Trace:
+    """A pytest plugin that writes down which tests run each line of a file."""
+
+    def __init__(self, path, notes):
+        self.path, self.notes, self.tests = str(path), notes, {}
+
+    def pytest_runtest_logstart(self, nodeid):
+        def local(frame, event, arg):
+            if event == "line":
+                self.tests.setdefault(frame.f_lineno, {})[nodeid] = None
+            return local
+
+        sys.settrace(lambda frame, *_: local if frame.f_code.co_filename == self.path else None)
+
+    def pytest_runtest_logfinish(self):
+        sys.settrace(None)
+
+    def pytest_sessionfinish(self):
+        self.notes.write_text(json.dumps({line: list(ids) for line, ids in self.tests.items()}))
+
+
+class First:
+    """A pytest plugin that runs some tests before the others."""
+
+    def __init__(self, nodeids):
+        self.nodeids = set(nodeids)
+
+    def pytest_collection_modifyitems(self, items):
+        items.sort(key=lambda item: item.nodeid not in self.nodeids)
+
+
+def outcome(name, path, tree, tests, seconds, plugin=None):
     """Run the tests with a mutant in a process of their own: killed, survived or timed out."""
     child = os.fork()
     if child == 0:
         os.setsid()
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # two seconds for each mutant
         os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["MUTANTS_TEMP"])
         if tree is not None:
             sys.meta_path.insert(0, Mutated(name, path, tree))
         import pytest
 
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])))
+        options = ["-x", "-q", "-p", "no:cacheprovider"]
+        os._exit(int(pytest.main([*options, *tests], plugins=[plugin] if plugin else [])))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -130,21 +213,71 @@ def outcome(name, path, tree, tests, seconds):
     return "timed out"
 
 
+def tests_of(module):
+    """Return the test files that serve a module: its own, those named above, or all of its room."""
+    room, file = module.split("/", 1)
+    own = ROOT / "tests" / room / f"test_{file}.py"
+    named = [ROOT / "tests" / room / f"test_{name}.py" for name in SERVED.get(module, "").split()]
+    return [str(path) for path in ([own] if own.exists() else named or [own.parent])]
+
+
+def modules_of(place):
+    """Return the modules of a room, or the one module named."""
+    here = ROOT / "rnnlib" / place
+    files = sorted(here.rglob("*.py")) if here.is_dir() else [here.with_suffix(".py")]
+    return [str(file.relative_to(ROOT / "rnnlib").with_suffix("")) for file in files]
+
+
+def run(module, drawn, tests, equivalent):
+    """Run the mutants drawn from one module, print the survivors, and return how many did what."""
+    path = ROOT / "rnnlib" / f"{module}.py"
+    name = ".".join(("rnnlib", *Path(module).parts))
+    counts = Counter()
+    with tempfile.TemporaryDirectory() as temp:
+        os.environ["MUTANTS_TEMP"] = temp
+        notes = Path(temp, "notes.json")
+        begun = time.monotonic()
+        if outcome(name, path, None, tests, 600, Trace(path, notes)) != "survived":
+            sys.exit(f"the tests {tests} fail without a mutant; mend them first.")
+        limit = 5 + 3 * (time.monotonic() - begun)
+        ran = json.loads(notes.read_text())
+        for mutant in drawn:
+            key = f"{module}: {mutant.old} -> {mutant.new}"
+            if key in equivalent:
+                counts["equivalent"] += 1
+                continue
+            tree = mutated(path.read_text(), mutant)
+            first = ran.get(str(mutant.line), [])
+            result = outcome(name, path, tree, tests, limit, First(first))
+            counts[result] += 1
+            if result == "survived":
+                unseen = "" if first else "   (no test was seen to run this line)"
+                print(f"{path.relative_to(ROOT)}:{mutant.line}: {key}{unseen}", flush=True)
+    return counts
+
+
+def summary(counts):
+    """Return the share of the killed among those that a test could tell, in words."""
+    judged = counts.total() - counts["equivalent"]
+    share = (counts["killed"] + counts["timed out"]) / max(judged, 1)
+    return f"{share:.0%} of {judged} killed; {dict(counts)}"
+
+
 def main():
-    """Draw mutants of a module, run them, and print the survivors and the share of the killed."""
+    """Draw mutants, run them, and print the survivors and the share of the killed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("module", help="for example dynamics/lyapunov")
+    parser.add_argument("places", nargs="+", help="for example dynamics/lyapunov, or dynamics")
     parser.add_argument("--count", type=int, default=60, help="how many to draw (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tests", nargs="+", help="default: the module's own test file")
+    parser.add_argument("--tests", nargs="+", help="default: the test files of each module")
     given = parser.parse_args()
-    path = ROOT / "rnnlib" / f"{given.module}.py"
-    name = ".".join(("rnnlib", *Path(given.module).parts))
-    room, file = Path(given.module).parent, Path(given.module).name
-    own = ROOT / "tests" / room / f"test_{file}.py"
-    tests = given.tests or [str(own if own.exists() else own.parent)]
     equivalent = {line.rsplit(" # ", 1)[0] for line in EQUIVALENT.read_text().splitlines()}
-    every = mutants(path.read_text())
+    every = [
+        (module, mutant)
+        for place in given.places
+        for module in modules_of(place)
+        for mutant in mutants((ROOT / "rnnlib" / f"{module}.py").read_text())
+    ]
     drawn = random.Random(given.seed).sample(every, min(given.count, len(every)))
     sys.path.insert(0, str(ROOT))
     import hypothesis  # noqa: F401  imported once, before the forks
@@ -154,24 +287,13 @@ def main():
     import torch
 
     torch.set_num_threads(1)
-    counts = {"killed": 0, "timed out": 0, "survived": 0, "equivalent": 0}
-    with tempfile.TemporaryDirectory() as temp:
-        os.environ["MUTANTS_TEMP"] = temp
-        begun = time.monotonic()
-        if outcome(name, path, None, tests, 600) != "survived":
-            sys.exit(f"the tests {tests} fail without a mutant; mend them first.")
-        limit = 5 + 3 * (time.monotonic() - begun)
-        for old, new, line, tree in drawn:
-            key = f"{given.module}: {old} -> {new}"
-            result = (
-                outcome(name, path, tree, tests, limit) if key not in equivalent else "equivalent"
-            )
-            counts[result] += 1
-            if result == "survived":
-                print(f"{path.relative_to(ROOT)}:{line}: {key}", flush=True)
-    judged = len(drawn) - counts["equivalent"]
-    share = (counts["killed"] + counts["timed out"]) / max(judged, 1)
-    print(f"{given.module}: {share:.0%} of {judged} killed; {counts}, of {len(every)} possible")
+    total = Counter()
+    for module in sorted({module for module, _ in drawn}):
+        those = [mutant for home, mutant in drawn if home == module]
+        counts = run(module, those, given.tests or tests_of(module), equivalent)
+        print(f"{module}: {summary(counts)}", flush=True)
+        total += counts
+    print(f"{' '.join(given.places)}: {summary(total)}, of {len(every)} possible")
 
 
 if __name__ == "__main__":
