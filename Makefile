@@ -43,7 +43,7 @@ test: book ## check the code, the chapters and the built book
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbmake --nbmake-timeout=300 book tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbmake --nbmake-timeout=300 --after-build 10 book tests
 	$(BIN)/python tools/sweep.py --short
 
 serve: book ## show the book on 127.0.0.1 (PORT=8000 for a port of your own)

@@ -109,3 +109,30 @@ def test_the_store_that_a_variable_names_is_a_source_of_the_pages(build, tmp_pat
     (store / "number").write_text("copper")
     done, page = build("answer = 0", show, RNNLIB_RESULTS=str(tmp_path / "link"))
     assert done.returncode == 0 and "copper" in page and "silver" not in page
+
+
+def test_nbmake_executes_again_only_what_changed_since_the_build(tmp_path):
+    """The cache is filled by hand, as a build that took 20 seconds fills it."""
+    for name in ("_ext/offline_book.py", "conftest.py"):
+        (tmp_path / "book" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "book" / name, tmp_path / "book" / name)
+    (tmp_path / "pytest.ini").touch()
+    page = tmp_path / "book" / "page.ipynb"
+    cell = nbformat.v4.new_code_cell("1", execution_count=1)
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), page)
+    command = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", "--nbmake", "book"]
+    code = (
+        "import conftest; conftest.executions()"
+        ".cache_notebook_file('page.ipynb', data={'execution_seconds': 20})"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=page.parent, check=True)
+
+    def outcome(seconds):
+        options = [*command, "--after-build", seconds]
+        return subprocess.run(options, cwd=tmp_path, capture_output=True, text=True).stdout
+
+    assert "executed by the build" in outcome("10")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "new").touch()
+    assert "1 passed" in outcome("10"), "its results are others"
