@@ -13,7 +13,6 @@ tree; importing torch there takes longer than most of our test files.
 
 import argparse
 import ast
-import copy
 import importlib.abc
 import importlib.util
 import json
@@ -36,8 +35,9 @@ OPERATORS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
-# Where a module has no test file of its own name: the files of its room that serve it.
+# Which files of its room serve a module, beside the test file of its own name if there is one.
 SERVED = {
+    "systems/adapters": "system",
     "dynamics/kinds": "steady_state",
     "dynamics/limits": "steady_state",
     "dynamics/members": "steady_state",
@@ -63,6 +63,7 @@ SERVED = {
     "training/progress": "loop ensemble",
 }
 METHODS = {"amax": "amin", "amin": "amax", "any": "all", "all": "any", "max": "min", "min": "max"}
+BARE = ast.Constant | ast.UnaryOp | ast.Slice | ast.Tuple | ast.Starred | ast.keyword
 PASSED_ON = ("abs", "clone", "detach", "contiguous", "sqrt", "square", "clamp", "flip", "mT")
 
 
@@ -106,17 +107,28 @@ def mutants(source):
         hints = [getattr(node, name, None) for name in ("annotation", "returns")]
         for part in [*hints, node if isinstance(node, ast.Raise | ast.JoinedStr) else None]:
             skipped |= set(map(id, ast.walk(part))) if part is not None else set()
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     found = []
     for number, node in enumerate(ast.walk(tree)):
+        around = node  # a number alone says little, in a text or in the list of equivalent ones
+        while isinstance(around, BARE):
+            around = parents[around]
+        old = _first_line(around)
         for field, value in variants(node) if id(node) not in skipped else ():
-            twin = value
-            if field != "itself":
-                twin = copy.copy(node)
-                setattr(twin, field, value)
-            old, new = ast.unparse(node), ast.unparse(twin)
+            if field == "itself":
+                new = _first_line(value)
+            else:
+                before = getattr(node, field)
+                setattr(node, field, value)
+                new = _first_line(around)
+                setattr(node, field, before)
             if new != old:
                 found.append(Mutant(old, new, node.lineno, number, field, value))
     return found
+
+
+def _first_line(node):
+    return ast.unparse(node).split("\n")[0]
 
 
 def mutated(source, mutant):
@@ -214,11 +226,11 @@ def outcome(name, path, tree, tests, seconds, plugin=None):
 
 
 def tests_of(module):
-    """Return the test files that serve a module: its own, those named above, or all of its room."""
+    """Return the test files that serve a module: its own, those named above, else its room's."""
     room, file = module.split("/", 1)
     own = ROOT / "tests" / room / f"test_{file}.py"
     named = [ROOT / "tests" / room / f"test_{name}.py" for name in SERVED.get(module, "").split()]
-    return [str(path) for path in ([own] if own.exists() else named or [own.parent])]
+    return [str(path) for path in ([own] if own.exists() else []) + named or [own.parent]]
 
 
 def modules_of(place):

@@ -58,7 +58,8 @@ from rnnlib.dynamics.oscillation import (
 from rnnlib.dynamics.phase_memory import phase_memory
 from rnnlib.dynamics.recorded_series import SeriesExponent, exponent_of_series
 from rnnlib.dynamics.robustness import Robustness, return_curves, robustness
-from rnnlib.dynamics.steady_state import SteadyStateRules, steady_state
+from rnnlib.dynamics.rules import SteadyStateRules
+from rnnlib.dynamics.steady_state import steady_state
 
 __all__ = [
     "Attractor",

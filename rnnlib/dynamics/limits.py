@@ -13,13 +13,10 @@ import torch
 from torch import Tensor
 
 from rnnlib.dynamics.members import Members
+from rnnlib.dynamics.rules import SteadyStateRules
 from rnnlib.systems import System, push_forward
 
 ENTRIES = 2**23  # of the Jacobians held at once
-NEWTON = 20  # iterations
-SHARP = 1e-6  # relative error of a root at which it is not one any more
-PARTS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)  # of the way to the root, where it must attract
-TRIAL = 512  # steps from each
 
 
 class Limits(NamedTuple):
@@ -66,8 +63,7 @@ def find_limits(
     start: Tensor,
     *,
     max_period: int,
-    neutral: float,
-    rest: float,
+    rules: SteadyStateRules,
 ) -> Limits:
     """Find the fixed point or cycle of least period that each orbit is on or tends to.
 
@@ -77,12 +73,11 @@ def find_limits(
         tail: their last states, shape ``(2 max_period or more, N, n_x)``.
         start: the largest component of their initial states, shape ``(N,)``.
         max_period: the longest period looked for.
-        neutral: how near to 1 a modulus, per step, counts as 1.
-        rest: what counts as rounding, in units of the spacing of the numbers at the state's size.
+        rules: what counts as rounding, as neutral, as a root and as tending to it.
     """
     x = tail[-1]
     size = tail.abs().amax((0, -1))  # N
-    unit = rest * torch.finfo(x.dtype).eps
+    unit = rules.rest * torch.finfo(x.dtype).eps
     # What is left near 0 of a way of length 1 is noise of size eps, in which cycles mean nothing.
     still = (tail.amax(0) - tail.amin(0)).amax(-1) <= unit * start
     size = torch.where(still, torch.maximum(size, start), size)
@@ -106,7 +101,7 @@ def find_limits(
             those = ((found.period == 0) & (attempt == period)).nonzero()[:, 0]
             if period > 0 and (period > 1 or attempt is not nearest):
                 for some in those.split(max(1, ENTRIES // x.shape[-1] ** 2)):
-                    _settle(members, index, some, x, size, rounding, period, neutral, found)
+                    _settle(members, index, some, x, size, rounding, period, rules, found)
     # At rest, and no root that attracts: it repels, or is neutral, or the step is not smooth.
     for period in least[found.period == 0].unique().tolist():
         if period > 0:
@@ -127,10 +122,10 @@ def turn(system: System, x: Tensor, period: int) -> tuple[Tensor, Tensor]:
     return x, matrix
 
 
-def _settle(members, index, some, x, size, rounding, period, neutral, found) -> None:
+def _settle(members, index, some, x, size, rounding, period, rules, found) -> None:
     """Polish the ends of some orbits as points of a cycle and keep the roots that attract them."""
     start, size, rounding = x[some], size[some], rounding[some]
-    root, residual, matrix = _newton(members, index[some], start, rounding, period)
+    root, residual, matrix = _newton(members, index[some], start, period, rules)
     usable = torch.isfinite(root).all(-1) & torch.isfinite(matrix).all((-1, -2))
     if not usable.any():
         return
@@ -139,10 +134,10 @@ def _settle(members, index, some, x, size, rounding, period, neutral, found) -> 
     )
     modulus, vectors = _moduli(matrix)
     distance, gap = (start - root).abs().amax(-1), 1 - modulus ** (1 / period)  # per step
-    stable = (gap > neutral) & (residual <= rounding)
+    stable = (gap > rules.neutral) & (residual <= rounding)
     # how sharp a root is; the eigenvectors of a matrix far from normal are nearly dependent
-    blur = rounding / gap.clamp(min=neutral) * torch.linalg.cond(vectors).to(rounding)
-    blur = torch.minimum(blur.nan_to_num(torch.inf), SHARP * size)
+    blur = rounding / gap.clamp(min=rules.neutral) * torch.linalg.cond(vectors).to(rounding)
+    blur = torch.minimum(blur.nan_to_num(torch.inf), rules.sharp * size)
     at = stable & (distance <= blur)
     near = stable & ~at
     if near.any():
@@ -150,6 +145,7 @@ def _settle(members, index, some, x, size, rounding, period, neutral, found) -> 
             members.pick(index[some[near]]),
             *(value[near] for value in (start, root, blur, modulus, vectors)),
             period,
+            rules,
         )
     shown = (at | near).nonzero()[:, 0]
     if len(shown):
@@ -163,7 +159,7 @@ def _store(found: Limits, some, period, point, modulus, distance, arrived) -> No
         field[some] = value if torch.is_tensor(value) else torch.as_tensor(value).to(field)
 
 
-def _newton(members: Members, index: Tensor, x: Tensor, rounding: Tensor, period: int):
+def _newton(members: Members, index: Tensor, x: Tensor, period: int, rules: SteadyStateRules):
     """Return the best points met, their residuals ``|f^p(x) - x|`` and Jacobians."""
     n = x.shape[-1]
     eye = torch.eye(n, dtype=x.dtype, device=x.device)
@@ -172,7 +168,7 @@ def _newton(members: Members, index: Tensor, x: Tensor, rounding: Tensor, period
     first = residual
     going = torch.arange(len(x), device=x.device)
     x = x.clone()
-    for iteration in range(NEWTON):
+    for iteration in range(rules.newton):
         after, jacobian = turn(members.pick(index[going]), x[going], period)
         value = after - x[going]
         size = value.abs().amax(-1)
@@ -182,8 +178,9 @@ def _newton(members: Members, index: Tensor, x: Tensor, rounding: Tensor, period
         if iteration == 0:
             first = size
         # at the root, no nearer to it than before, or not on a way that leads to one
-        hopeless = (size > 0.5 * first[going]) if iteration >= 3 else torch.zeros_like(better)
-        on = better & ~hopeless & (size > 0) & torch.isfinite(jacobian).all((-1, -2))
+        on = better & (size > 0) & torch.isfinite(jacobian).all((-1, -2))
+        if iteration >= 3:
+            on &= size <= rules.hopeless * first[going]
         going, value, jacobian = going[on], value[on], jacobian[on]
         if len(going) == 0:
             break
@@ -204,15 +201,15 @@ def _moduli(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return torch.as_tensor(np.abs(values).max(-1), device=matrix.device).to(matrix), vectors
 
 
-def _attracts(system, x, root, blur, modulus, vectors, period) -> Tensor:
+def _attracts(system, x, root, blur, modulus, vectors, period, rules) -> Tensor:
     """Tell whether states on the straight way from an orbit's end to a root come nearer to it.
 
     Nearness is measured in the coordinates of the eigenvectors, in which a linear map shrinks
-    every distance, by its largest modulus at the slowest; at least a tenth of that is asked of
-    ``TRIAL`` steps from each state.
+    every distance, by its largest modulus at the slowest; at least the part ``rules.pull`` of that
+    is asked of ``rules.trial`` steps from each state.
     """
-    turns = max(1, TRIAL // period)
-    parts = x.new_tensor(PARTS)[:, None, None]
+    turns = max(1, rules.trial // period)
+    parts = x.new_tensor(rules.parts)[:, None, None]
 
     def length(y):
         coordinates, _ = torch.linalg.solve_ex(vectors, (y - root).unsqueeze(-1).to(vectors))
@@ -224,7 +221,7 @@ def _attracts(system, x, root, blur, modulus, vectors, period) -> Tensor:
         end = system.step(end)
     before, after = length(start), length(end)
     close = (end - root).abs().amax(-1) <= blur
-    nearer = (after <= before * (1 - 0.1 * (1 - modulus**turns))) & torch.isfinite(before)
+    nearer = (after <= before * (1 - rules.pull * (1 - modulus**turns))) & torch.isfinite(before)
     return (nearer | close).all(0)
 
 
@@ -239,8 +236,8 @@ def _least(system: System, root: Tensor, period: int, blur: Tensor) -> Tensor:
     return found
 
 
-def root_distance(members: Members, index: Tensor, x: Tensor, rest: float) -> Tensor:
+def root_distance(members: Members, index: Tensor, x: Tensor, rules: SteadyStateRules) -> Tensor:
     """Return how far from each state Newton's method finds a fixed point; infinity for none."""
-    rounding = rest * torch.finfo(x.dtype).eps * x.abs().amax(-1)
-    root, residual, _ = _newton(members, index, x, rounding, 1)
+    rounding = rules.rest * torch.finfo(x.dtype).eps * x.abs().amax(-1)
+    root, residual, _ = _newton(members, index, x, 1, rules)
     return (root - x).abs().amax(-1).masked_fill(~(residual <= rounding), torch.inf)

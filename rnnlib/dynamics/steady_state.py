@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,44 +12,9 @@ from rnnlib.dynamics.kinds import SteadyState
 from rnnlib.dynamics.limits import find_limits, recurrences, root_distance
 from rnnlib.dynamics.members import Members
 from rnnlib.dynamics.orbits import check_steps
+from rnnlib.dynamics.rules import SteadyStateRules
 from rnnlib.dynamics.watch import BLOCKS, Trend, Watched, trend, watch
 from rnnlib.systems import System
-
-
-@dataclass(frozen=True)
-class SteadyStateRules:
-    """The numbers that decide between two words. None of them depends on the state's scale.
-
-    Attributes:
-        neutral: a multiplier's modulus this near to 1 decides nothing about stability.
-        rest: differences up to this many spacings of floating-point numbers, at the size of the
-            state, count as rounding.
-        regular: how well, relative to the extent of the motion and to the length of its steps,
-            smooth averages over the two halves of a stretch must agree for "quasi-periodic".
-            Steps that shorten by more, all along a stretch, are "still settling" at the end.
-        turns: how often the orbit must have gone round for "quasi-periodic". Where it nearly recurs
-            after p steps, how often it must have filled the gaps between the p states.
-        stationary: by which factor at most, less 1, the extent and the length of the steps may
-            differ between two halves, and the extent between two stretches, for "chaotic".
-        sigmas: how many standard errors the exponent must lie above 0 for "chaotic".
-        nats: how far, at least, a small distance must have grown over a stretch for "chaotic", as
-            a logarithm. For "quasi-periodic" it is at most a quarter.
-        growth: factor by which the extent of the motion must have grown, and still grow, for
-            "unbounded" by exponential growth: more than any escape from an unstable fixed point
-            that rounding can tell from the point itself.
-        doublings: how many times in a row twice the time must have brought twice the distance,
-            straight on and with no fixed point ahead, for "unbounded" by a drift.
-    """
-
-    neutral: float = 1e-7
-    rest: float = 64
-    regular: float = 1e-3
-    turns: float = 3
-    stationary: float = 0.25
-    sigmas: float = 3
-    nats: float = 12
-    growth: float = 1e17
-    doublings: int = 5
 
 
 @torch.no_grad()
@@ -229,7 +193,7 @@ class _Search:
         rules, index = self.rules, self.index
         found = find_limits(
             self.members, index, self.seen.tail, self.start[index].abs().amax(-1),
-            max_period=self.max_period, neutral=rules.neutral, rest=rules.rest,
+            max_period=self.max_period, rules=rules,
         )  # fmt: skip
         which = found.period > 0
         if not which.any():
@@ -307,11 +271,12 @@ class _Search:
             return
         rules, now, length = self.rules, self.past[-1], len(self.seen.seen)
         grown = now.exponent * length
-        clear = (now.exponent > rules.sigmas * now.error) & (now.halves > 0.3 * now.exponent)
+        clear = now.exponent > rules.sigmas * now.error
+        clear &= now.halves > rules.halves * now.exponent
         chaotic = self._alike() & clear & (grown > rules.nats)
         extent = (self.seen.tail.amax(0) - self.seen.tail.amin(0)).amax(-1)
         regular = (now.drift <= rules.regular) & (now.unsteady <= rules.regular)
-        quasi = regular & (grown.abs() <= rules.nats / 4)
+        quasi = regular & (grown.abs() <= rules.flat)
         # Every p-th state creeps along the curve, and has 1 / p of it to go to the next of the p.
         crept = recurrences(self.seen.tail, self.max_period).amin(0) * length
         quasi &= crept >= rules.turns * math.pi * extent
@@ -329,12 +294,13 @@ class _Search:
         if len(self.past) > rules.doublings:
             last, before = now.shift, self.past[-2].shift
             cosine = torch.nn.functional.cosine_similarity(last, before, dim=-1, eps=0)
-            straight = (cosine > 0.999) & ((faster - 1).abs() < 0.2).all(0)
+            straight = (cosine > rules.straight) & ((faster - 1).abs() < rules.even).all(0)
             if straight.any():
                 some = straight.nonzero()[:, 0]
-                ahead = root_distance(self.members, self.index[some], self.x[some], rules.rest)
-                straight[some] = ahead > 1e6 * now.extent[some]
-        blown = (extents[-1] > rules.growth * extents[0]) & (extents[-1] > 1.5 * extents[-2:][0])
+                ahead = root_distance(self.members, self.index[some], self.x[some], rules)
+                straight[some] = ahead > rules.ahead * now.extent[some]
+        blown = extents[-1] > rules.growth * extents[0]
+        blown &= extents[-1] > rules.growing * extents[-2:][0]
         grows = f"its extent grew by a factor of {{:.2g}} over {self.steps} steps and still grows"
         which = straight | blown
         factors = (extents[-1] / extents[0])[which].tolist()

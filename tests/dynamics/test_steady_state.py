@@ -1,7 +1,7 @@
 """The words of `steady_state`, each with systems of which it is true and of which it is not."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -131,11 +131,6 @@ def test_at_the_flip_nothing_is_claimed_and_beside_it_the_right_thing():
 def test_an_orbit_beside_an_attractor_does_not_count_as_on_its_way():
     """Hypothesis: outside the repelling radius 1/2 a circle of radius 1 attracts, and Newton's
     method, which finds the sink at 0 from everywhere, decides nothing."""
-
-    def ring(x):
-        r = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return (1 + 0.2 * (r - 0.5) * (1 - r)) * (x @ rotation(GOLDEN).T)
-
     x0 = torch.tensor([[0.49, 0.0], [0.51, 0.0]], **F64)
     found = rnnlib.steady_state(rnnlib.from_step(ring, 2), x0)
     assert found.kind.tolist() == ["fixed point", "quasi-periodic"]
@@ -270,10 +265,33 @@ def test_a_verdict_does_not_depend_on_units_or_origin(family):
 
 # --- the rules and the options ---
 
+CIRCLE = rnnlib.linear(rotation(GOLDEN))
+GROWTH, DRIFT = scalar(lambda x: 1.002 * x), scalar(lambda x: x + 1)
+SLOW = scalar(lambda x: 0.9995 * x)
+BENT = scalar(lambda x: x - 1e-4 * torch.expm1(x))  # Newton needs five steps from 1/2
+EASED = scalar(lambda x: x - 5e-4 * x / (1 + x**2))  # slower, away from 0, than it is at 0
+TOUCHED = scalar(lambda x: x + 1e-4 * (1 - x / 1e4) ** 2)  # drifts to a neutral point at 1e4
+# 8 and 3 change places; from elsewhere to 0. One step from 8, and from its parts, leads nearer.
+EXCHANGE = scalar(
+    lambda x: torch.where(x > 6, 3 + (x - 8) / 2, x / 2) + 6.5 * (x - 3).abs().lt(0.5)
+)
+
+
+def ring(x):
+    """Outside the repelling radius 1/2 a circle of radius 1 attracts, inside the point 0."""
+    r = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return (1 + 0.2 * (r - 0.5) * (1 - r)) * (x @ rotation(GOLDEN).T)
+
+
 CHANGED = [
-    # rule, value, system, start, word by default, word with it
-    ("neutral", 1e-2, scalar(lambda x: 0.9995 * x), ONE, "fixed point", "still settling"),
-    ("rest", 1e11, scalar(lambda x: x + 1e-4), 2e3 * ONE, "undetermined", "fixed point"),
+    # rule, value, system, start, word by default, word with it, other rules
+    ("neutral", 1e-2, SLOW, ONE, "fixed point", "still settling", {}),
+    ("rest", 1e11, scalar(lambda x: x + 1e-4), 2e3 * ONE, "undetermined", "fixed point", {}),
+    ("newton", 1, SLOW, ONE, "fixed point", "still settling", {}),
+    ("hopeless", 0, BENT, 8 * ONE, "fixed point", "still settling", {}),
+    ("parts", (0.25,), rnnlib.from_step(ring, 2), PLANE, "quasi-periodic", "fixed point", {}),
+    ("trial", 1, EXCHANGE, 8 * ONE, "periodic", "fixed point", {}),
+    ("pull", 1, EASED, ONE, "fixed point", "still settling", {}),
     (
         "regular",
         1e-12,
@@ -281,25 +299,40 @@ CHANGED = [
         PLANE,
         "quasi-periodic",
         "undetermined",
+        {},
     ),
-    ("turns", 1e5, rnnlib.linear(rotation(GOLDEN)), PLANE, "quasi-periodic", "undetermined"),
-    ("stationary", 1e-9, rnnlib.henon(), 0 * PLANE, "chaotic", "undetermined"),
-    ("sigmas", 1e3, rnnlib.henon(), 0 * PLANE, "chaotic", "undetermined"),
-    ("nats", 1e5, rnnlib.henon(), 0 * PLANE, "chaotic", "undetermined"),
-    ("growth", 1e3, scalar(lambda x: 1.002 * x), ONE, "undetermined", "unbounded"),
-    ("doublings", 1, scalar(lambda x: x + 1), ONE, "undetermined", "unbounded"),
+    ("turns", 1e5, CIRCLE, PLANE, "quasi-periodic", "undetermined", {}),
+    ("flat", -1, CIRCLE, PLANE, "quasi-periodic", "undetermined", {}),
+    ("stationary", 1e-9, rnnlib.henon(), 0 * PLANE, "chaotic", "undetermined", {}),
+    ("sigmas", 1e3, rnnlib.henon(), 0 * PLANE, "chaotic", "undetermined", {}),
+    ("halves", 2, rnnlib.henon(), 0 * PLANE, "chaotic", "undetermined", {}),
+    ("nats", 1e5, rnnlib.henon(), 0 * PLANE, "chaotic", "undetermined", {}),
+    ("growth", 1e3, GROWTH, ONE, "undetermined", "unbounded", {}),
+    ("growing", 1e6, GROWTH, ONE, "unbounded", "undetermined", {"growth": 1e3}),
+    ("doublings", 1, DRIFT, ONE, "undetermined", "unbounded", {}),
+    ("even", 0, DRIFT, ONE, "unbounded", "undetermined", {"doublings": 1}),
+    ("straight", 1.1, DRIFT, ONE, "unbounded", "undetermined", {"doublings": 1}),
+    ("ahead", 1e3, TOUCHED, 0 * ONE, "undetermined", "unbounded", {"doublings": 1}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "system", "x0", "before", "after"), CHANGED, ids=[c[0] for c in CHANGED]
+    ("name", "value", "system", "x0", "before", "after", "others"),
+    CHANGED,
+    ids=[c[0] for c in CHANGED],
 )
-def test_every_rule_decides(name, value, system, x0, before, after):
-    rules = replace(SteadyStateRules(), **{name: value})
+def test_every_rule_decides(name, value, system, x0, before, after, others):
+    rules = SteadyStateRules(**others)
     words = [
-        rnnlib.steady_state(system, x0, budget=8000, rules=r) for r in (SteadyStateRules(), rules)
+        rnnlib.steady_state(system, x0, budget=8000, rules=r)
+        for r in (rules, replace(rules, **{name: value}))
     ]
     assert [str(found.kind) for found in words] == [before, after]
+
+
+def test_the_table_of_rules_leaves_none_out():
+    """Hypothesis: ``sharp`` decides whether a root counts as reached, not the word."""
+    assert {c[0] for c in CHANGED} | {"sharp"} == {f.name for f in fields(SteadyStateRules)}
 
 
 def test_the_budget_is_kept():
@@ -334,19 +367,27 @@ def test_a_step_that_hides_a_batch_axis_is_refused():
 
 
 def test_what_is_done_is_kept_when_interrupted():
-    """Hypothesis: the orbit that has settled keeps its word, the other says that it was cut off."""
+    """Hypothesis: a fixed point and a cycle keep their words, and two drifts say that they were cut
+    off, wherever among the orbits each stands."""
     calls = []
 
-    def step(x):
+    def step(x, theta):
         calls.append(1)
         if len(calls) > 5000:
             raise KeyboardInterrupt
-        return torch.cat([0.5 * x[..., :1], x[..., 1:] + x[..., :1] ** 0], dim=-1)
+        return theta["gain"][..., None] * x + theta["shift"][..., None]
 
-    x0 = torch.tensor([[0.0, 0.0]], **F64)
-    with pytest.warns(UserWarning, match="interrupted after"):
-        found = rnnlib.steady_state(rnnlib.from_step(step, 2), x0)
-    assert found.kind.tolist() == ["undetermined"] and "interrupted after" in found.reason[0]
+    gain, shift = torch.tensor([[1.0, 0.5, 1.0, -1.0], [1.0, 0.0, 2.0, 0.0]], **F64)
+    system = rnnlib.from_function(step, 1, {"gain": gain, "shift": shift})
+    with pytest.warns(UserWarning, match="steady_state was interrupted after"):
+        found = rnnlib.steady_state(system, torch.full((4, 1), 3.0, **F64))
+    words = [found.describe((i,)) for i in range(4)]
+    assert words == ["undetermined", "fixed point", "undetermined", "neutral period 2"]
+    assert found.settled.tolist() == [False, True, False, True]
+    cut = [reason.startswith("interrupted after") for reason in found.reason]
+    assert cut == [True, False, True, False]
+    assert found.end[1] == 0 and found.end[3].abs() == 3
+    assert found.end[2] - 3 == 2 * (found.end[0] - 3) > 2000
 
 
 def test_progress_shows_how_much_of_the_budget_is_spent(capsys):

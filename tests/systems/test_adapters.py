@@ -68,15 +68,37 @@ def test_a_linear_readout_is_a_parameter_and_any_other_module_serves_too():
     torch.testing.assert_close(swept.read(x, z), linear(x[:, :4]) - linear.bias)
 
 
+@pytest.mark.parametrize("batch", [(), (5,), (2, 5)])
+def test_a_read_out_module_sees_one_batch_axis_whatever_the_state_has(batch):
+    """Hypothesis: a BatchNorm1d, which knows one axis, reads states of any shape as one list."""
+    module = nn.GRU(2, 4).double()
+    readout = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).double().eval()
+    x = torch.randn(*batch, 4, dtype=torch.float64)
+    z = torch.zeros(*batch, 2, dtype=torch.float64)
+    expected = readout(x.reshape(-1, 4)).reshape(*batch, 3)
+    torch.testing.assert_close(rnnlib.from_module(module, readout).read(x, z), expected)
+
+
+def test_a_layer_without_input_weights_takes_no_input():
+    weights = {"weight_hh_l0": torch.eye(2, dtype=torch.float64).repeat(4, 1)}
+    assert rnnlib.lstm(weights).n_z == 0
+    driven = rnnlib.lstm({**weights, "weight_ih_l0": torch.ones(8, 3, dtype=torch.float64)})
+    assert driven.n_z == 3
+
+
 def test_a_system_is_a_snapshot():
-    """Hypothesis: training the module later does not change the system."""
-    module = nn.RNN(1, 2).double()
-    system = rnnlib.from_module(module)
+    """Hypothesis: training the module or its read-out later does not change the system."""
+    module, linear = nn.RNN(1, 2).double(), nn.Linear(2, 1).double()
+    deep = nn.Sequential(nn.Linear(2, 2), nn.Tanh()).double()
     x, z = torch.ones(2, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
-    before = system.step(x, z)
+    systems = [rnnlib.from_module(module, readout) for readout in (None, linear, deep)]
+    before = [(system.step(x, z), system.read(x, z)) for system in systems]
     with torch.no_grad():
-        module.weight_hh_l0.add_(1)
-    assert torch.equal(system.step(x, z), before)
+        for part in (module, linear, deep):
+            for parameter in part.parameters():
+                parameter.add_(1)
+    for system, (step, read) in zip(systems, before, strict=True):
+        assert torch.equal(system.step(x, z), step) and torch.equal(system.read(x, z), read)
 
 
 def test_a_batch_of_a_cells_states_stays_a_batch():

@@ -132,6 +132,7 @@ def test_the_elman_cell_is_torchs():
         (lambda: elman(torch.zeros(2, 2), torch.zeros(3)), "bias_hh_l0 has shape"),
         (lambda: elman(torch.zeros(2, 2), torch.tensor([0, torch.nan])), "not finite"),
         (lambda: elman_with_fixed_point(torch.tensor([1.0]), torch.eye(1)), "inside"),
+        (lambda: elman_with_fixed_point(torch.tensor([-1.5]), torch.eye(1)), "inside"),
         (lambda: fold_bias(1.0), "gain is 1.0"),
     ],
 )
@@ -142,6 +143,7 @@ def test_bad_input_names_the_argument(call, message):
 
 
 def test_a_rotation_is_orthogonal():
-    """Hypothesis: R^T R = 1."""
+    """Hypothesis: R^T R = 1, and the first axis turns counterclockwise."""
     r = rotation(0.7)
+    assert r[:, 0].tolist() == [math.cos(0.7), math.sin(0.7)]
     torch.testing.assert_close(r.T @ r, torch.eye(2, dtype=F64))
