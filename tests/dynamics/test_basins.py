@@ -7,7 +7,14 @@ import torch
 from hypothesis import given, settings
 
 from rnnlib import from_function, henon, linear, logistic, simulate
-from rnnlib.dynamics.basins import DIVERGENT, UNDECIDED, basins, find_attractor, starts_on_plane
+from rnnlib.dynamics.basins import (
+    DIVERGENT,
+    UNDECIDED,
+    Attractor,
+    basins,
+    find_attractor,
+    starts_on_plane,
+)
 from rnnlib.dynamics.fixed_points import fixed_points, starts_in_box
 from rnnlib.memory import memory_state
 from rnnlib.systems import NEIMARK_SACKER, THETA_TRUE, chaotic_lstm, elman, one_unit, rotation
@@ -198,6 +205,106 @@ def test_basins_are_found_on_the_device_of_the_system():
     with torch.device("meta"):
         result = basins(system, starts)
     assert result.labels.device.type == "cpu" and result.shares.tolist() == [0.5, 0.5]
+
+
+def test_a_grid_runs_along_its_first_direction_in_each_row():
+    """Hypothesis: center + a first + b second, columns follow a, rows b, both from below."""
+    first, second = torch.tensor([1.0, 0, 2], dtype=F64), torch.tensor([0, 1.0, 0], dtype=F64)
+    grid = starts_on_plane(torch.tensor([5.0, 6, 7], dtype=F64), first, second, 0.5, 3)
+    for row, b in enumerate((-0.5, 0, 0.5)):
+        for column, a in enumerate((-0.5, 0, 0.5)):
+            assert grid[row, column].tolist() == [5 + a, 6 + b, 7 + 2 * a]
+    assert torch.equal(plane(2.0, 7), -plane(2.0, 7).flip(0, 1))  # symmetric to the last bit
+
+
+@pytest.mark.parametrize("count", [3, 64, 65])
+def test_the_distance_is_that_to_the_nearest_point_however_many_there_are(count):
+    """Hypothesis: of points on the x-axis at 0, 1, 2, ...; of what is not finite it is infinite."""
+    points = torch.stack([torch.arange(count, dtype=F64), torch.zeros(count, dtype=F64)], -1)
+    attractor = Attractor("periodic", count, points, -1.0, 0.1)
+    x = torch.tensor([[[1.0, 1e-9], [-3.0, 4.0]], [[torch.nan, 0], [0, torch.inf]]], dtype=F64)
+    assert attractor.distance(x).tolist() == [[1e-9, 5.0], [torch.inf, torch.inf]]
+
+
+def test_each_round_is_twice_as_long_and_an_open_start_is_followed_to_the_end():
+    """Hypothesis: the start on the repeller takes all of 10 + 20 + 40 steps."""
+    assert basins(one_unit(2.0), line(1.0, 11), burn_in=10, rounds=3).steps == 70
+    assert basins(one_unit(2.0), line(1.0, 10), burn_in=10, rounds=3).steps == 10
+
+
+def test_no_more_attractors_are_looked_for_than_allowed_and_what_is_left_is_said():
+    """Hypothesis: of the four of two latches two are found; the other half is undecided."""
+    with pytest.warns(
+        UserWarning, match="8 undecided starts were not examined, as max_attractors=2"
+    ):
+        result = basins(elman(2 * E2), plane(1.0, 4), max_attractors=2)
+    assert len(result.attractors) == 2 and result.shares.tolist() == [0.25, 0.25]
+    assert (result.labels == UNDECIDED).sum() == 8 and result.unexamined == 8
+    assert "0.500 of the starts: undecided" in result.describe()
+    found = basins(elman(2 * E2), plane(1.0, 4), max_attractors=4)
+    assert len(found.attractors) == 4 and found.unexamined == 0
+
+
+def test_attractors_come_in_the_order_of_their_shares():
+    """Hypothesis: of three starts two end on the second one met."""
+    starts = torch.tensor([[-0.5], [0.2], [0.3]], dtype=F64)
+    result = basins(one_unit(2.0), starts)
+    assert result.labels.tolist() == [1, 0, 0]
+    assert result.shares.tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert result.attractors[0].points.item() > 0 > result.attractors[1].points.item()
+
+
+def test_a_state_beyond_the_bound_has_diverged():
+    """Hypothesis: the bound is on the largest component, and at it the orbit has left."""
+    still = from_function(lambda x, theta: x / 2, 1)
+    far = torch.tensor([[8.0], [-8.0], [7.0]], dtype=F64)
+    assert basins(still, far, burn_in=1, bound=4.0).labels.tolist() == [DIVERGENT, DIVERGENT, 0]
+    assert find_attractor(still, far[0], burn_in=1, bound=4.0) is None
+    assert find_attractor(still, far[2], burn_in=1, bound=4.0).kind == "fixed point"
+    assert basins(still, 2.7e7 * far, burn_in=1).labels.tolist() == [DIVERGENT, DIVERGENT, 0]
+
+
+def test_the_reach_of_a_cycle_is_a_part_of_its_size():
+    """Hypothesis: separation times 1 + the largest norm of its points."""
+    cycle = find_attractor(logistic(3.2), torch.tensor([0.3], dtype=F64), separation=0.01)
+    assert cycle.reach == pytest.approx(0.01 * (1 + cycle.points.max().item()))
+    slope = 4 + 2 * 3.2 - 3.2**2
+    assert cycle.exponent == pytest.approx(math.log(slope) / 2, rel=1e-9)
+    assert len(cycle.points) == cycle.period == 2
+
+
+def test_a_longer_cycle_than_looked_for_is_no_attractor_and_a_neutral_point_none():
+    """Hypothesis: options that decide: ``max_period`` and ``neutral``."""
+    start = torch.tensor([0.3], dtype=F64)
+    assert find_attractor(logistic(3.5), start, max_period=4).period == 4
+    assert find_attractor(logistic(3.5), start, max_period=3) is None
+    slow = from_function(lambda x, theta: 0.999 * x, 1)
+    assert find_attractor(slow, start).exponent == pytest.approx(math.log(0.999))
+    assert find_attractor(slow, start, neutral=0.002) is None
+
+
+def test_the_reach_of_what_does_not_recur_covers_its_orbit():
+    """Hypothesis: further points of a chaotic orbit lie within reach of the sample, and with twice
+    the gaps, not with ten times; fewer points reach further."""
+    system = from_function(lambda x, theta: (0.95 * torch.sin(math.pi * x)).abs(), 1)
+    start = torch.tensor([0.1], dtype=F64)
+    few, many = (find_attractor(system, start, cloud=n) for n in (100, 1000))
+    orbit = simulate(system, start, 500, burn_in=9000)
+    assert (few.distance(orbit) <= few.reach).double().mean() > 0.99
+    assert few.distance(orbit).max() > few.reach / 10
+    assert len(few.points) == 100 and few.reach > 1.5 * many.reach
+    assert few.kind == many.kind == "chaotic" and few.period == 0
+
+
+def test_an_orbit_from_which_some_neighbours_leave_is_no_attractor():
+    """Hypothesis: a neutral circle, and chaos on a line that repels to one side."""
+    sideways = from_function(
+        lambda x, theta: torch.stack(
+            [4 * x[..., 0] * (1 - x[..., 0]) * 0.975, x[..., 1] + 0.1 * x[..., 1].clamp(min=0)], -1
+        ),
+        2,
+    )
+    assert find_attractor(sideways, torch.tensor([0.3, 0.0], dtype=F64)) is None
 
 
 @pytest.mark.parametrize(
