@@ -161,6 +161,19 @@ def test_differences_serve_a_step_that_torch_cannot_differentiate(step):
     assert found.exponents[0].item() == pytest.approx(0.42, abs=0.03)
 
 
+@pytest.mark.parametrize("length", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("place", [1.0, 1e4])
+def test_differences_are_taken_over_a_way_that_fits_the_state_not_the_vector(length, place):
+    """Hypothesis: the error is of the cube root of rounding squared, relative to the result,
+    whatever the length of the vector and the size of the state; of a null vector it is 0."""
+    wave = rnnlib.from_step(lambda x: torch.sin(x / place) * place, 2, derivative="differences")
+    x = place * torch.tensor([0.4, -1.1], **F64)
+    vectors = length * torch.tensor([[3.0, 0.0], [-1.0, 0.0]], **F64)
+    moved = rnnlib.push_forward(wave, x, vectors)[1]
+    exact = torch.cos(x / place)[:, None] * vectors
+    torch.testing.assert_close(moved, exact, atol=0, rtol=1e-8)
+
+
 def test_a_step_that_does_not_depend_on_its_state_has_the_derivative_zero():
     """Hypothesis: constants, echoes of the input, dead components and choices have none to lose."""
     constant = rnnlib.from_step(lambda x: torch.ones_like(x), 2)
