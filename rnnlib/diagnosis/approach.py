@@ -1,17 +1,20 @@
 """How orbits approach where they end: step length against time, and two directions to see it."""
 
+from contextlib import suppress
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from rnnlib.diagnosis.answers import SETTLED, UNSETTLED, Answer, steps_in_words
-from rnnlib.diagnosis.budget import Budget
+from rnnlib.diagnosis.budget import Budget, OutOfTime
 from rnnlib.diagnosis.subject import Subject
 from rnnlib.dynamics import trajectory
 
 QUESTION = "How do orbits approach where they end?"
 STARTS = 4
 LEAST, MOST = 200, 50_000  # steps
+FEWEST = 20  # steps, of which something can be said
 SAMPLES = 200  # times at which step lengths and states are kept, evenly in log time
 FALLING = (
     0.9  # mean step length in the last quarter over that in the quarter before: below, it falls
@@ -32,14 +35,16 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     starts = subject.states[:: max(1, len(subject.states) // STARTS)][:STARTS]
     wanted = set(np.geomspace(1, MOST, SAMPLES).round().astype(int).tolist())
     x, kept, lengths = system.initial_state(starts), [], []
-    with torch.no_grad():
+    with torch.no_grad(), suppress(KeyboardInterrupt):
         for t, (after, _) in enumerate(trajectory(system, x, MOST), start=1):
             lengths.append(torch.linalg.vector_norm(after - x, dim=-1))
             if t in wanted:
                 kept.append((t, after))
             x = after
-            if t >= LEAST and budget.used_up:
+            if t >= LEAST and budget.used():
                 break
+    if len(lengths) < FEWEST:
+        raise OutOfTime
     every, steps = torch.stack(lengths), len(lengths)
     times = np.array([t for t, _ in kept])
     orbit, length = torch.stack([after for _, after in kept]), every[times - 1]

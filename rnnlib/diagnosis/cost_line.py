@@ -1,7 +1,7 @@
 """How the cost looks along a line through the present weights: smooth, rough, or a wall."""
 
-import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -79,10 +79,10 @@ def ask(
     if not theta:
         return Answer("cost", QUESTION, ("The system has no parameters to move along.",))
     full = 200 if data is None else len(data)
-    origin, started, steps = subject.start, time.monotonic(), min(full, TRIED)
+    origin, started, steps = subject.start, budget.clock(), min(full, TRIED)
     with torch.no_grad():
         outputs(system, data, origin, steps)
-    a_step = (time.monotonic() - started) / steps
+    a_step = max(budget.clock() - started, 1e-9) / steps
     # Each point is a run forward, and each of three gradients costs some four of them. With too
     # little time the lines get fewer points, and then, unless the loss is the user's own, which may
     # look at the last step alone, fewer steps.
@@ -135,17 +135,19 @@ def ask(
     ahead, behind = gradient(moved(h))[1], gradient(moved(-h))[1]
     curvature = float(sum(((ahead[k] - behind[k]) * d).sum() for k, d in unit.items())) / (2 * h)
     evidence = {"value": value, "slope": slope, "curvature": curvature, "along": along}
-    with torch.no_grad():
+    with torch.no_grad(), suppress(KeyboardInterrupt):
         for name, half in (("far", FAR), ("near", NEAR)):
             at = np.linspace(-half, half, points)
             values = np.array([float(cost(moved(by))) for by in at])
             minima, jump = shape_of(values)
             evidence[name] = {"at": at, "cost": values, "minima": minima, "jump": jump}
-    far, near = evidence["far"], evidence["near"]
     words = [
         f"Along {along}, the cost is {value:.3g} with slope {slope:.3g} and curvature "
         f"{curvature:.3g}, per relative change of the weights."
     ]
+    if "near" not in evidence:
+        return Answer("cost", QUESTION, tuple(words), evidence, CUT)
+    far, near = evidence["far"], evidence["near"]
     if near["minima"] > 1:
         words.append(
             f"It is rough: {near['minima']} local minima within {NEAR:.1%} of the weights' size."

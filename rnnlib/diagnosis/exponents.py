@@ -1,9 +1,11 @@
 """How fast neighbouring states part or meet, while reading the data and alone."""
 
+from contextlib import suppress
+
 import torch
 
 from rnnlib.diagnosis.answers import CUT, SETTLED, Answer, steps_in_words
-from rnnlib.diagnosis.budget import Budget
+from rnnlib.diagnosis.budget import Budget, OutOfTime
 from rnnlib.diagnosis.subject import Subject
 from rnnlib.dynamics import lyapunov_spectrum
 
@@ -17,7 +19,8 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     """Answer for the user's sequences and under silence.
 
     Evidence: ``reading`` and ``alone``, each with ``exponents`` (in nats per step, shape
-    ``(k,)``), their ``error`` and the ``steps`` that they are averaged over.
+    ``(k,)``), their ``error`` and the ``steps`` that they are averaged over, fewer where the
+    answer was cut short.
     """
     system, k = subject.system, min(K, subject.system.n_x)
     words, evidence, state = [], {}, SETTLED
@@ -45,16 +48,19 @@ def ask(subject: Subject, budget: Budget) -> Answer:
                 f"The sequences have {len(data)} steps; an exponent while reading needs 20."
             )
         system = system.hold(torch.zeros_like(data[0, 0]))
-    found, steps = budget.grow(
-        lambda n: lyapunov_spectrum(system, subject.states[-1], n, k=k, burn_in=n // 4),
-        LEAST,
-        MOST,
-        enough=lambda f: bool(f.error[0].nan_to_num(0.0) < PRECISE),
-    )
-    evidence["alone"] = {
-        "exponents": found.exponents, "error": found.error, "steps": steps,
-    }  # fmt: skip
-    words.append(_words("Alone", found.exponents, found.error))
+    with suppress(KeyboardInterrupt):
+        found, steps = budget.grow(
+            lambda n: lyapunov_spectrum(system, subject.states[-1], n, k=k, burn_in=n // 4),
+            LEAST,
+            MOST,
+            enough=lambda f: bool(f.error[0].nan_to_num(0.0) < PRECISE),
+        )
+        evidence["alone"] = {
+            "exponents": found.exponents, "error": found.error, "steps": steps,
+        }  # fmt: skip
+        words.append(_words("Alone", found.exponents, found.error))
+    if not words:
+        raise OutOfTime
     return Answer("exponents", QUESTION, tuple(words), evidence, state)
 
 

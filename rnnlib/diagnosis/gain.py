@@ -4,17 +4,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlib.diagnosis.answers import Answer
+from rnnlib.diagnosis.answers import CUT, SETTLED, Answer
 from rnnlib.diagnosis.budget import Budget
 from rnnlib.diagnosis.subject import Subject
-from rnnlib.dynamics import simulate, trajectory
+from rnnlib.dynamics import simulate
 
 QUESTION = "What does the size of the input change?"
 GAINS = 41
 LOWEST, HIGHEST = 0.0, 2.0  # times the typical input
 CENTRED = 0.3  # a mean smaller than this share of the inputs' size says little about them
 KEPT = 40  # steps shown for each gain
-LEAST, MOST = 50, 5000  # steps dropped before
+MOST = 5000  # steps dropped before, and no more than the half of the time allows
+LEAST = 50  # steps dropped before, of an answer that is not called cut short
 STILL = 1e-4  # of the spread over all gains: a spread over time below it counts as rest
 
 
@@ -40,7 +41,8 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     """Answer for the typical input, scaled.
 
     Evidence: ``gain``; ``orbit``, the first output (or state) component in steady state, shape
-    ``(KEPT, GAINS, starts)``; ``burn_in``; ``moving``, the gains at which it does not rest.
+    ``(KEPT or fewer, GAINS, starts)``; ``burn_in``; ``moving``, the gains at which it does not
+    rest.
     """
     if subject.inputs is None:
         return Answer("gain", QUESTION, ("The system reads no input.",))
@@ -48,12 +50,7 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     gains = torch.linspace(LOWEST, HIGHEST, GAINS, dtype=mean.dtype, device=mean.device)
     held = system.hold((gains[:, None] * mean)[:, None])  # gain, start
     starts = subject.states[[0, -1]]
-    burn_in, settled = 0, starts
-    with torch.no_grad():
-        for burn_in, (x, _) in enumerate(trajectory(held, starts, MOST), start=1):
-            settled = x
-            if burn_in >= LEAST and budget.used_up:
-                break
+    settled, burn_in = budget.settle(held, starts, MOST, 0.5)
     last = simulate(held, settled, KEPT)
     shown = system.g(last, held.z, system.theta)[..., 0].cpu().numpy()
     spread = np.ptp(shown, axis=0).max(-1)
@@ -68,5 +65,8 @@ def ask(subject: Subject, budget: Budget) -> Answer:
             f"It moves at {len(moving)} of {GAINS} gains between {moving[0]:.2g} and "
             f"{moving[-1]:.2g} times the typical input, and rests at the others."
         )
+    if burn_in < LEAST:
+        words += f" But it had only {burn_in} steps to settle."
     evidence = {"gain": gains, "orbit": shown, "burn_in": burn_in, "moving": moving}
-    return Answer("gain", QUESTION, (words,), evidence)
+    state = SETTLED if burn_in >= LEAST else CUT
+    return Answer("gain", QUESTION, (words,), evidence, state)

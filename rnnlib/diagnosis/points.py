@@ -7,7 +7,7 @@ import torch
 from rnnlib.diagnosis.answers import SETTLED, UNSETTLED, Answer, steps_in_words
 from rnnlib.diagnosis.budget import Budget
 from rnnlib.diagnosis.subject import Subject
-from rnnlib.dynamics import fixed_points, simulate
+from rnnlib.dynamics import fixed_points
 
 QUESTION = "Which fixed and slow points has it, and how long do they remember?"
 SLOW = 100  # steps: a mode that fades more slowly is called slow
@@ -38,11 +38,11 @@ def ask(subject: Subject, budget: Budget) -> Answer:
         system = system.hold(subject.inputs.mean((0, 1)))
     # First where the data lead to, close to rest, then where they are. The zero state, which may
     # itself be a fixed point, comes first of all.
-    near = simulate(system, subject.states[1:], 1, burn_in=SETTLING)[0]
+    near, settled = budget.settle(system, subject.states[1:], SETTLING, 1 / 3)
     starts = torch.cat([subject.states[:1], near, subject.states[1:]])
     starts = starts[torch.isfinite(starts).all(-1)]
     if len(starts) == 0:
-        words = (f"No state that the data reach is still finite after {SETTLING} steps.",)
+        words = (f"No state that the data reach is still finite after {settled} steps.",)
         return Answer("points", QUESTION, words, state=UNSETTLED)
     found, _ = budget.grow(
         lambda m: fixed_points(system, starts[:m], max_iterations=ITERATIONS),

@@ -2,10 +2,10 @@
 
 import json
 import sys
-import time
 import traceback
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from rnnlib.diagnosis import (
     regimes,
 )
 from rnnlib.diagnosis.answers import CUT, FAILED, Answer
-from rnnlib.diagnosis.budget import Budget
+from rnnlib.diagnosis.budget import Budget, OutOfTime
 from rnnlib.diagnosis.page import fragment, page
 from rnnlib.diagnosis.subject import Subject, subject_of
 from rnnlib.files import write_text
@@ -164,7 +164,7 @@ def report(
         loss: ``loss(outputs, targets)``, a scalar; the mean squared error by default.
         n_x: the dimension of the state, for a function.
         x0: the state to begin with, shape ``(n_x,)``; zero by default.
-        budget: seconds, about; kept to within a fifth.
+        budget: seconds; kept to within a fifth. A question that is cut short says so.
         questions: which of `QUESTIONS` to ask; all by default.
         name: what to call the network.
         progress: whether to show a bar with the time left.
@@ -180,16 +180,19 @@ def report(
         if key not in QUESTIONS:
             raise ValueError(f"questions has {key!r}; there are {', '.join(QUESTIONS)}.")
     clock = Budget(budget, {key: QUESTIONS[key][2] for key in asked})
-    subject = subject_of(model, inputs, head=head, n_x=n_x, x0=x0)
+    subject = subject_of(model, inputs, head=head, n_x=n_x, x0=x0, budget=clock)
+    watched = replace(subject, system=clock.watched(subject.system))
     answers: dict[str, Answer] = {}
-    interrupted = False
     bar = tqdm(asked, desc="report", disable=not progress, unit="question", file=sys.stderr)
     try:
-        for key in bar:
-            bar.set_postfix_str(f"{key}, at most {max(clock.left, 0):.0f} s left")
-            answers[key] = _ask(key, subject, clock, targets, loss)
+        with clock.told_of_interrupts():
+            for key in bar:
+                bar.set_postfix_str(f"{key}, at most {max(clock.left, 0):.0f} s left")
+                answers[key] = _ask(key, watched, clock, targets, loss)
+                if clock.stopped:
+                    break
     except KeyboardInterrupt:
-        interrupted = True
+        clock.stopped = True
     finally:
         bar.close()
     title = f"Report on {name or subject.system.name}, {subject.system.n_x} state components"
@@ -198,8 +201,8 @@ def report(
         answers=answers,
         disagreements=tuple(agreement.contradictions(answers)),
         notes=subject.notes,
-        seconds=time.monotonic() - clock.started,
-        interrupted=interrupted,
+        seconds=clock.spent,
+        interrupted=clock.stopped,
         subject=subject,
     )
 
@@ -210,15 +213,29 @@ def _ask(key, subject, clock, targets, loss) -> Answer:
         words = (f"There was no time left of {clock.seconds:g} s; raise the budget.",)
         return Answer(key, question, words, state=CUT)
     clock.begin(key)
-    started = time.monotonic()
+    more = {}
+    if key == "cost" and targets is not None:
+        more = {"targets": targets} | ({} if loss is None else {"loss": loss})
     try:
-        more = {}
-        if key == "cost" and targets is not None:
-            more = {"targets": targets} | ({} if loss is None else {"loss": loss})
-        answer = function(subject, clock, **more)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*interrupted")  # the answer says it itself
+            answer = function(subject, clock, **more)
+    except OutOfTime:
+        if clock.stopped:
+            raise
+        answer = Answer(key, question, ("Its share of the time was too short to say anything.",))
     except Exception as error:  # one question that fails must not take the others with it
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
         words = (f"This could not be answered: {type(error).__name__} at {where}: {error}",)
         answer = Answer(key, question, words, state=FAILED)
-    return Answer(**{**vars(answer), "seconds": time.monotonic() - started})
+    if clock.stopped:
+        words = (*answer.words, "Stopped by hand: this is what was known by then.")
+        answer = replace(answer, words=words, state=CUT)
+    elif clock.cut and answer.state != FAILED:
+        line = (
+            f"Cut short after {clock.steps:,} calls of the step: its share of the time was "
+            f"{clock.share:.3g} s."
+        )
+        answer = replace(answer, words=(*answer.words, line), state=CUT)
+    return replace(answer, seconds=clock.clock() - clock.asked)

@@ -1,12 +1,14 @@
 """What a report is about: a network as a system in float64, and the states that its data reach."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rnnlib.diagnosis.budget import Budget, OutOfTime
 from rnnlib.dynamics import trajectory
 from rnnlib.systems import System, from_module, from_step
 
@@ -23,7 +25,6 @@ class Subject:
         states: states reached on the data, shape ``(STATES or fewer, n_x)``, the first from the
             zero state, the others from the data.
         start: the states to begin with, shape ``(sequences, n_x)``.
-        last: those at the end of each sequence, of the same shape.
         layer: the recurrent module, if there is one: what certificates and gradients need.
         notes: what was done to get here, in plain sentences.
     """
@@ -32,7 +33,6 @@ class Subject:
     inputs: Tensor | None
     states: Tensor
     start: Tensor
-    last: Tensor
     layer: nn.Module | None
     notes: tuple[str, ...]
 
@@ -44,6 +44,7 @@ def subject_of(
     head: nn.Module | None = None,
     n_x: int | None = None,
     x0: Tensor | None = None,
+    budget: Budget | None = None,
 ) -> Subject:
     """Make a network and its data ready for every question.
 
@@ -56,6 +57,7 @@ def subject_of(
         head: the read-out, if the model has none.
         n_x: the dimension of the state, for a function.
         x0: where to start, shape ``(n_x,)``; zero by default.
+        budget: the clock by which running over the data ends early, if there is one.
 
     Raises:
         TypeError, ValueError: what cannot be taken, with what would work.
@@ -69,11 +71,11 @@ def subject_of(
     sequences = 1 if data is None else data.shape[1]
     device = next(iter(system.theta.values())).device if system.theta else "cpu"
     origin = torch.zeros(system.n_x, dtype=torch.float64, device=device) if x0 is None else x0
+    if not torch.isfinite(origin).all():
+        raise ValueError("x0 has values that are NaN or infinite; give a finite state.")
     start = origin.expand(sequences, system.n_x)
-    states, last = _reached(system, start, data)
-    if not torch.isfinite(last).all():
-        notes.append("Some states that the data reach are not finite; they were left out.")
-    return Subject(system, data, states, start, last, layer, tuple(notes))
+    states = _reached(system if budget is None else budget.watched(system), start, data, notes)
+    return Subject(system, data, states, start, layer, tuple(notes))
 
 
 def _system(model, head, n_x, inputs, notes):
@@ -148,20 +150,25 @@ def _sequences(inputs, system, layer, notes) -> Tensor:
     return data.detach().to(torch.float64)
 
 
-def _reached(system: System, start: Tensor, data: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return states along the data, and the last ones."""
-    time = 200 if data is None else len(data)
-    kept, x = [], start
-    for x, _ in trajectory(system, start, time, inputs=data):
-        kept.append(x)
-    # The later half: the first steps are still near the start.
-    late = torch.stack(kept[time // 2 :]).flatten(0, 1)
-    late = late[torch.isfinite(late).all(-1)]
-    chosen = torch.linspace(0, max(len(late) - 1, 0), STATES - 1).round().long().unique()
-    states = torch.cat([start[:1], late[chosen[: len(late)]]])
-    return states, x
-
-
-def device_of(subject: Subject) -> torch.device:
-    """Return where the subject's tensors lie."""
-    return subject.states.device
+def _reached(system: System, start: Tensor, data: Tensor | None, notes: list[str]) -> Tensor:
+    """Return the first state and some along the data, as far as there is time to run."""
+    time, sequences = (200 if data is None else len(data)), len(start)
+    # Of the later half: the first steps are still near the start.
+    spread = torch.linspace(time // 2 * sequences, time * sequences - 1, STATES - 1)
+    wanted = sorted({divmod(k, sequences) for k in spread.round().long().tolist()})
+    kept, last, steps = [], start[:0], 0
+    with suppress(OutOfTime):
+        for steps, (x, _) in enumerate(trajectory(system, start, time, inputs=data), start=1):
+            kept += [x[i] for t, i in wanted if t == steps - 1]
+            last = x[:: max(1, sequences // STATES)]
+    if steps < time:
+        notes.append(
+            f"There was time to run over the first {steps} of {time} steps of the data; raise the "
+            f"budget."
+        )
+        kept += list(last)
+    kept = torch.stack([start[0], *kept][:STATES])
+    finite = torch.isfinite(kept).all(-1)
+    if not finite.all():
+        notes.append("Some states that the data reach are not finite; they were left out.")
+    return kept[finite]

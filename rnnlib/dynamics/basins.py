@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from rnnlib.dynamics.fixed_points import fixed_points, iterated
 from rnnlib.dynamics.kinds import RECURRENT
-from rnnlib.dynamics.orbits import simulate
+from rnnlib.dynamics.orbits import trajectory
 from rnnlib.dynamics.steady_state import steady_state
 from rnnlib.systems import System, push_forward
 
@@ -220,12 +220,14 @@ def find_attractor(
         steady = steady_state(
             system, x, burn_in=0, steps=length, max_period=max_period, bound=bound
         )
+        if str(steady.reason).startswith("interrupted"):
+            raise KeyboardInterrupt
         if str(steady.kind) != "undetermined":
             break
     x = settle(system, x, steps)
     if str(steady.kind) not in MOVING:
         return _recurrent(system, x, **options)
-    orbit = simulate(system, x, 2 * cloud)
+    orbit = _orbit(system, x, 2 * cloud)
     attractor = Attractor(str(steady.kind), 0, orbit[:cloud], float(steady.exponent), 0.0)
     attractor = attractor._replace(reach=2 * float(attractor.distance(orbit[cloud:]).max()))
     return attractor if _attracts(system, attractor, orbit[-1], 10 * steps) else None
@@ -383,7 +385,7 @@ def _recurrent(
     system: System, x: Tensor, max_period: int, separation: float, neutral: float, linear: float
 ) -> Attractor | None:
     """Return the stable fixed point or cycle to which an orbit is on its last way, if any."""
-    window = torch.cat([x[None], simulate(system, x, 2 * max_period)])
+    window = torch.cat([x[None], _orbit(system, x, 2 * max_period)])
     returns = [
         (window[p:] - window[:-p])[-max_period:].abs().max() for p in range(1, max_period + 1)
     ]
@@ -391,15 +393,22 @@ def _recurrent(
     found = fixed_points(
         system, window[-1:], period=period, neutral=neutral, region=None, max_iterations=POLISH
     )
+    if found.interrupted:
+        raise KeyboardInterrupt
     if len(found.points) == 0 or found.stability[0] != "stable":
         return None
     least = int(found.period[0])
-    points = simulate(system, found.points[0], least)
+    points = _orbit(system, found.points[0], least)
     exponent = float(found.eigenvalues[0, 0].abs().log()) / period
     reach = separation * (1 + float(torch.linalg.vector_norm(points, dim=-1).max()))
     kind = "fixed point" if least == 1 else "periodic"
     attractor = Attractor(kind, least, points, exponent, reach)
     return attractor if attractor.draws_in(system, window[-1:], linear).all() else None
+
+
+def _orbit(system: System, x: Tensor, steps: int) -> Tensor:
+    """Return the next states, all of them or none: an interrupt ends the search as a whole."""
+    return torch.stack([x for x, _ in trajectory(system, x, steps)])
 
 
 def settle(system: System, x: Tensor, steps: int) -> Tensor:

@@ -16,7 +16,7 @@ from rnnlib.dynamics.members import Members
 from rnnlib.dynamics.rules import SteadyStateRules
 from rnnlib.systems import System, push_forward
 
-ENTRIES = 2**23  # of the Jacobians held at once
+ENTRIES = 2**20  # of the Jacobians worked on at once: at 512 components an interrupt waits a second
 
 
 class Limits(NamedTuple):

@@ -148,8 +148,9 @@ class _Search:
 
     def close(self, reason: str) -> None:
         """Leave all that is open undetermined."""
-        every = torch.ones_like(self.index, dtype=torch.bool)
-        self._say(every, "undetermined", settled=False, reason=reason)
+        there = self.index.cpu().numpy()
+        self.kind[there], self.reason[there] = "undetermined", reason
+        self.index = self.index[:0]
 
     def result(self) -> SteadyState:
         """Return what has been said, in the shape of the batch."""

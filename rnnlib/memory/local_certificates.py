@@ -10,7 +10,7 @@ reaches: so a point that a search has found up to an error is proved to be near 
 inputs that vary within a box the same inequality makes all orbits in the ball merge.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -99,6 +99,7 @@ def certify_near(
     curvature: Curvature | None = None,
     rate: float = 1.0,
     progress: bool = False,
+    callback: Callable[[], None] | None = None,
 ) -> LocalCertificate:
     """Prove that orbits near a fixed point, or a cycle, converge to it, and how near is enough.
 
@@ -118,6 +119,8 @@ def certify_near(
         rate: the largest constant that counts. The default gives the largest ball; with less, the
             smaller ball in which orbits approach at this rate over ``period`` steps.
         progress: whether to show a progress bar. An interrupt (Ctrl-C) keeps the best ball so far.
+        callback: called before each ball is tried; a KeyboardInterrupt that it raises, as for a
+            time that is up, is an interrupt.
 
     Returns:
         The certificate with the largest Euclidean ball inside, of the norms that were tried.
@@ -168,16 +171,15 @@ def certify_near(
             norms = contracting_norms(slopes, one_rate)
             if norms is None:
                 continue
-            around = _Around(step, points, norms, rate)
+            around = _Around(step, points, norms, rate, callback)
             small = around.smallest(one_rate)
             if small is None:
                 continue
-            radius = small
-            for factor in COARSE:
-                radius = around.larger(radius, factor)
-            reach = radius / spectral_bound(norms[0].matrix)
-            if best is None or reach > best[0]:
-                best = reach, around, small, radius
+            radius, length = small, spectral_bound(norms[0].matrix)
+            for factor in (None, *COARSE):  # each is kept, in case the next is interrupted
+                radius = radius if factor is None else around.larger(radius, factor)
+                if best is None or radius / length > best[0]:
+                    best = radius / length, around, small, radius
     if best is None:
         why = "no ball was found that the step maps into itself"
         return _nothing(step, points[0], period, found, why, device)
@@ -193,7 +195,7 @@ def _largest(
     """
     with kept_on_interrupt("the largest ball found so far"):
         for factor in FINE if radius * 2 < LARGEST else ():
-            if around.proved(radius * factor):
+            if around.tried(radius * factor):
                 radius *= factor
     proofs = [around.proved(size) for size in (radius, small)]
     (constant, error), (_, near) = (proof for proof in proofs if proof is not None)
@@ -240,9 +242,15 @@ class _Around:
     """The cycle with a norm at each of its points, and what is proved of the balls around them."""
 
     def __init__(
-        self, step: LocalStep, points: list[Tensor], norms: list[QuadraticNorm], rate: float
+        self,
+        step: LocalStep,
+        points: list[Tensor],
+        norms: list[QuadraticNorm],
+        rate: float,
+        callback: Callable[[], None] | None = None,
     ):
         self.step, self.points, self.norms, self.rate = step, points, norms, rate
+        self.callback = callback
         self.slopes = [step.derivative(x) for x in points]
         self.before = [Transported(norm) for norm in norms]
         following = [*range(1, len(points)), 0]
@@ -264,17 +272,23 @@ class _Around:
             return None
         return constant * (1 + MARGIN), error / (1 - constant) * (1 + MARGIN)
 
+    def tried(self, radius: float) -> tuple[float, float] | None:
+        """Return what `proved` does, unless the callback ends the search."""
+        if self.callback is not None:
+            self.callback()
+        return self.proved(radius)
+
     def smallest(self, one_rate: float) -> float | None:
         """Return a radius at which the proof holds, not much larger than the centre's error."""
         if any(seen.slack == INF for seen in self.before):  # norms too skew for double precision
             return None
         radius = max(SMALLEST, 1.05 * sum(self.misses) / (1 - one_rate ** len(self.points)))
         tried = [radius * 1.25**k for k in range(12)]
-        return next((radius for radius in tried if self.proved(radius)), None)
+        return next((radius for radius in tried if self.tried(radius)), None)
 
     def larger(self, radius: float, factor: float) -> float:
         """Return the last of ``radius * factor**k`` up to which the proof holds."""
-        while radius * factor < LARGEST and self.proved(radius * factor):
+        while radius * factor < LARGEST and self.tried(radius * factor):
             radius *= factor
         return radius
 

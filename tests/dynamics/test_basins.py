@@ -199,6 +199,24 @@ def test_basins_that_are_interrupted_keep_what_is_labelled(monkeypatch):
     assert result.labels.tolist() == [0] * 5 + [UNDECIDED] * 5
 
 
+@pytest.mark.parametrize("after", [1, 100, 3000, 5000, 8000, 12_000])
+def test_an_interrupt_at_any_place_ends_the_search_and_is_told(after):
+    """Hypothesis: also one inside of what the search calls is not taken for that one's result."""
+    left = [after]
+
+    def step(x, theta):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return 4 * x * (1 - x)
+
+    starts = torch.linspace(0.1, 0.9, 5, dtype=torch.float64)[:, None]
+    with pytest.warns(UserWarning, match="interrupted"):
+        result = basins(from_function(step, 1), starts)
+    assert result.interrupted
+    assert set(result.labels.tolist()) <= {0, -2} and len(result.labels) == 5
+
+
 def test_basins_are_found_on_the_device_of_the_system():
     """Hypothesis: with every tensor that names no device made elsewhere, both are found."""
     system, starts = one_unit(2.0), line(1.0, 10)

@@ -366,6 +366,20 @@ def test_a_step_that_hides_a_batch_axis_is_refused():
         rnnlib.steady_state(rnnlib.from_step(lambda x: hidden * x, 1), torch.ones(3, 1, **F64))
 
 
+def test_an_interrupt_in_the_burn_in_leaves_all_undetermined():
+    left = list(range(20))
+
+    def step(x):
+        if left.pop() == 0:
+            raise KeyboardInterrupt
+        return 0.5 * x
+
+    with pytest.warns(UserWarning, match="interrupted after 0 steps"):
+        found = rnnlib.steady_state(rnnlib.from_step(step, 1), torch.ones(3, 1, **F64))
+    assert found.kind.tolist() == ["undetermined"] * 3 and not found.settled.any()
+    assert torch.equal(found.end, torch.ones(3, 1, **F64))
+
+
 def test_what_is_done_is_kept_when_interrupted():
     """Hypothesis: a fixed point and a cycle keep their words, and two drifts say that they were cut
     off, wherever among the orbits each stands."""

@@ -269,3 +269,22 @@ def test_bad_arguments_say_what_to_do():
         QuadraticNorm(torch.zeros(2, 3))
     with pytest.raises(ValueError, match="no inverse"):
         QuadraticNorm(torch.zeros(2, 2))
+
+
+def test_a_callback_ends_the_search_and_the_best_ball_is_kept():
+    """Hypothesis: cut after a few balls the proof still holds, on a smaller ball than the whole."""
+    system = from_function(lambda x, theta: torch.tanh(0.9 * x), 1)
+    whole = certify_near(system, torch.zeros(1, dtype=torch.float64), curvature=1.0)
+    seen = []
+
+    def stop():
+        seen.append(1)
+        if len(seen) > 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        part = certify_near(
+            system, torch.zeros(1, dtype=torch.float64), curvature=1.0, callback=stop
+        )
+    assert whole.certified and part.certified
+    assert 0 < part.reach < whole.reach and part.constant < 1
