@@ -272,3 +272,78 @@ def test_at_the_pitchfork_the_orbit_has_the_scaling_form_that_gives_the_rates():
     for u in (-2.0, 0.0, 2.0):
         for short, long in zip(orbit(4000, u), orbit(16000, u), strict=True):
             assert short == pytest.approx(long, rel=0.02)
+
+
+PRIMES = theorem1.Premises(
+    l_f=2.0, l_x=1.5, l_theta=0.5, l_g=3.0, dl_f=5.0, dl_g=7.0, m=11.0, radius=13.0, l_y=17.0
+)
+LOSS = theorem1.Loss(None, k0=1, k1=2, k2=3, k3=4, k4=5, psi0=6, psi_max=math.inf, name="none")
+S0, S1, S2 = 1.0, math.sqrt(1 + 4), math.sqrt(1 + 4 + 16)  # S(t) for L_f = 2
+
+
+def average(one, two):
+    """What two steps make of N = 1 and N = 2."""
+    return pytest.approx([one, (one + two) / 2], rel=1e-12)
+
+
+def test_the_printed_constants_of_one_and_two_steps_are_those_of_the_supplement():
+    """Hypothesis: B.3 and B.4 written out for t = 1 and 2; lemma 2's K1 is k0 + k1 here."""
+    m1, m2 = 3 * S1 * 13, 3 * S2 * 13  # footnote 4
+    found = theorem1.printed(PRIMES, LOSS, 2)
+    assert found.l_v == average(3 * (3 * 17 + 3 * m1) * S1, 3 * (3 * 17 + 3 * m2) * S2)
+    t1, t2 = 5 * (7 * m1 + 7), 5 * (7 * m2 + 7)
+    p11 = 3 * 5 * S1 + 2 * 7 * S1
+    q11 = 5 * m1 * 3 * 5 * S1 + 2 * t1 * S1
+    p21, p22 = 2 * (3 * 5 * (S1 + S2) + 2 * 7 * S2), 3 * 5 * S2 + 2 * 7 * S2
+    q21, q22 = 2 * (5 * m2 * 3 * 5 * (S1 + S2) + 2 * t2 * S2), 5 * m2 * 3 * 5 * S2 + 2 * t2 * S2
+    one = 4 * 17 * (p11 + 7 * S1) + q11 + t1 * S1
+    two = 4 * 17 * (p21 + p22 + 7 * S2) + q21 + q22 + t2 * S2
+    assert found.dl_v == average(one, two)
+
+
+@pytest.mark.parametrize("confined", [False, True])
+def test_the_mended_constants_of_one_and_two_steps_follow_the_products_of_s14(confined):
+    """Hypothesis: J_1 = C_1 (A_0, B_0) + F_1 and J_2 = C_2 (A_1 A_0, A_1 B_0 + B_1) + F_2, each
+    product bounded by lemma 1: one factor moves, by S of its own step, and the others stay."""
+    m1, m2 = (11, 11) if confined else (3 * S1 * 13, 3 * S2 * 13)
+    found = theorem1.mended(PRIMES, LOSS, 2, confined=confined)
+    slope1, slope2 = 1 + 2 * 17 + 3 * m1, 1 + 2 * 17 + 3 * m2
+    assert found.l_v == average(3 * slope1 * S1, 3 * slope2 * S2)
+
+    def terms(c, dc, s_t, *behind):
+        """Of C times a product of f's derivatives at the steps behind, each of norm L_f = 2."""
+        others = 2.0 ** (len(behind) - 1)
+        return dc * s_t * 2 * others + c * 5 * sum(behind) * others
+
+    def curvature(m, s_t, products):
+        psi = 6 + 5 * m
+        j = sum(terms(3, 7, s_t, *steps) for steps in products) + 7 * s_t
+        # J^T Psi: C^T Psi moves as T, and is of size L_g Psi
+        t = psi * 7 + 5 * 3 * 3
+        j_psi = sum(terms(3 * psi, t, s_t, *steps) for steps in products) + t * s_t
+        return 4 * 17 * j + j_psi
+
+    one = curvature(m1, S1, [(S0,), (S0,)])  # B_0 and A_0
+    two = curvature(m2, S2, [(S1,), (S1, S0), (S1, S0)])  # B_1, A_1 B_0 and A_1 A_0
+    assert found.dl_v == average(one, two)
+
+
+def test_the_sharpened_constants_of_one_and_two_steps_are_those_of_their_recursion():
+    """Hypothesis: with r_t the smaller of S(t) and of what L_x and L_theta give, here the latter;
+    the loss is as steep as the smaller of lemma 2's two bounds says."""
+    r1 = math.sqrt(1 + 1.5**2 + 0.5**2)
+    r2 = math.sqrt(1 + 1.5**4 + (0.5 * (1 + 1.5)) ** 2)
+    assert theorem1.reach(PRIMES, 2) == pytest.approx([1, r1, r2], rel=1e-12)
+    spread = theorem1.reach(PRIMES._replace(l_theta=50.0), 2)
+    assert spread == pytest.approx([1, S1, S2], rel=1e-12)
+    delta1 = 5 * 1**2
+    delta2 = 1.5 * delta1 + 5 * r1**2
+    for loss, steepest in (
+        (LOSS, 1 + 2 * 17 + 3 * 11),
+        (LOSS._replace(k2=30), 6 + 5 * 11 + 4 * 17),
+    ):
+        found = theorem1.sharp(PRIMES, loss, 2)
+        assert found.l_v == average(steepest * 3 * r1, steepest * 3 * r2)
+        bend1, bend2 = 3 * delta1 + 7 * r1**2, 3 * delta2 + 7 * r2**2
+        one, two = (steepest * bend + 5 * 3**2 * r**2 for bend, r in ((bend1, r1), (bend2, r2)))
+        assert found.dl_v == average(one, two)
