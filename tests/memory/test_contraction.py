@@ -59,6 +59,21 @@ def test_the_search_finds_an_interior_maximum_that_sampling_misses():
     assert sampled.constant < 0.99 * searched.constant
 
 
+@pytest.mark.parametrize("where", [0.0, 1.0], ids=["centre", "corner"])
+def test_a_peak_that_no_gradient_points_to_is_found_at_the_centre_and_in_a_corner(where):
+    """Hypothesis: a map that halves but within 0.01 of a point stretches there by 50, which random
+    starts miss and the starts at the centre and at corners do not."""
+
+    def f(x, theta):
+        away = x - where
+        return x / 2 + 50 * away * (-1e4 * away.square().sum(-1, keepdim=True)).exp()
+
+    system = from_function(f, 2)
+    # at the centre the pair is the one that is farthest apart
+    for search in (lipschitz_lower_bound, pair_search)[: 1 + int(where)]:
+        assert search(system, -1.0, 1.0, starts=48, steps=1).constant > 40
+
+
 def test_the_constant_is_attained_where_the_search_says():
     """Hypothesis: the reported state, input and pair reproduce the reported constants."""
     cell = random_cell("lstm", 0, 1.0)

@@ -77,6 +77,24 @@ def test_the_distance_of_forgetting_is_the_first_at_which_the_bound_exceeds_the_
         assert bounds[0] <= loss < bounds[1]
 
 
+def test_a_certificate_over_three_steps_shrinks_once_every_three(network):
+    """Hypothesis: equation (5) once for each whole block of steps, from the region's diameter."""
+    certificate = certify(network.theta, 1.0, "componentwise", steps=3)
+    readout = network.theta["readout.weight"]
+    longest = certificate.norm.longest
+    for k, powers in ((0, 0), (2, 0), (3, 1), (8, 2), (9, 3)):
+        bound = longest * certificate.diameter * certificate.constant**powers
+        assert float(envelope(certificate, k)) == pytest.approx(bound, rel=1e-12)
+        assert float(envelope(certificate, k, diameter=0.5)) == pytest.approx(
+            bound / certificate.diameter / 2, rel=1e-12
+        )
+    for loss in (0.1, 0.69):
+        k = forgotten_after(certificate, readout, loss)
+        bounds = least_cross_entropy(log_odds_gap(certificate, readout, torch.tensor([k - 1, k])))
+        assert k % 3 == 0 and bounds[0] <= loss < bounds[1]
+    assert forgotten_after(certificate, 1e-9 * readout, 0.1) == 0
+
+
 def test_a_contraction_is_left_with_one_bit_of_loss_in_the_end(network):
     certificate, readout = certify(network.theta, 1.0), network.theta["readout.weight"]
     assert float(least_cross_entropy(log_odds_gap(certificate, readout, 3000))) == pytest.approx(

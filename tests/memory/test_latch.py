@@ -70,6 +70,25 @@ def test_strong_noise_flips_a_bit_as_often_as_its_first_kick_does():
     assert ((mean - 1 / probability).abs() < 4 * error).all()
 
 
+def test_the_error_of_a_hold_time_covers():
+    """Hypothesis: of 300 experiments about two thirds lie within one error of the closed form,
+    and nearly all within two."""
+    levels = torch.full((300,), 1.2, dtype=F64)
+    mean, error = hold_times(2.0, levels, copies=1500, steps=1)
+    probability = 0.5 * math.erfc(2 * memory_state(2.0) / 1.2 / math.sqrt(2))
+    off = (mean - 1 / probability).abs() / error
+    assert 0.6 < float((off < 1).double().mean()) < 0.78
+    assert 0.91 < float((off < 2).double().mean()) < 0.99
+
+
+def test_a_bit_that_has_flipped_stays_lost():
+    """Hypothesis: survivors are counted before each step, and a return to the old sign does not
+    count: with noise that drowns the bit half of what is left is lost at every step."""
+    mean, _ = hold_times(2.0, torch.tensor([1e6], dtype=F64), copies=20000, steps=3)
+    # (1 + 1/2 + 1/4) / (1/2 + 1/4 + 1/8)
+    assert float(mean) == pytest.approx(2, rel=0.03)
+
+
 def test_without_noise_the_bit_lasts():
     """Hypothesis: no flips, so an infinite estimate and no crash."""
     mean, _ = hold_times(2.0, torch.zeros(1, dtype=F64), copies=3, steps=50)

@@ -59,6 +59,37 @@ def test_the_distortion_carries_a_constant_over_to_the_euclidean_norm():
     assert float(v.norm(dim=-1).max()) <= norm.longest * (1 + 1e-9)
 
 
+@pytest.mark.parametrize(("p", "blocks"), [(2, 1), (2, 2), (math.inf, 1), (math.inf, 2)])
+def test_what_a_weighted_norm_says_of_its_ball_is_attained(p, blocks):
+    """Hypothesis: the longest state lies along the largest weight of each block, or in a corner;
+    the distortion is attained from the lightest component to that state."""
+    weights = torch.tensor([0.2, 1.0, 0.5, 0.7], **F64)
+    norm = Norm(weights, p, blocks)
+    if p == 2:
+        parts = weights.unflatten(0, (blocks, -1))
+        longest = parts.where(parts == parts.amax(-1, keepdim=True), 0).flatten()
+    else:
+        longest = weights
+    assert float(norm(longest)) == pytest.approx(1)
+    assert norm.longest == pytest.approx(float(longest.norm()), rel=1e-12)
+    worst = torch.outer(longest, torch.eye(4, **F64)[0])
+    ratio = torch.linalg.matrix_norm(worst, ord=2) / norm.induced(worst)
+    assert norm.distortion == pytest.approx(float(ratio), rel=1e-9)
+
+
+def test_the_power_iteration_finds_what_two_blocks_reach_together():
+    """Hypothesis: rows (a I, b R) stretch by a + b: both blocks point where R turns one into the
+    other, which the leading singular vector of the rows alone need not know."""
+    turn = math.sqrt(0.5) * torch.tensor([[1.0, -1.0], [1.0, 1.0]], **F64)
+    skewed = torch.diag(torch.tensor([1.0, 0.9], **F64))
+    matrix = torch.cat([torch.cat([0.6 * skewed, 0.3 * turn], 1), torch.zeros(2, 4, **F64)])
+    angle = torch.linspace(0, math.pi, 20001, **F64)
+    u = torch.stack([angle.cos(), angle.sin()], -1)
+    # the second block can turn its 0.3 into any direction
+    exact = float(((0.6 * u @ skewed).norm(dim=-1) + 0.3).max())
+    assert float(Norm(torch.ones(4, **F64), 2, 2).induced(matrix)) == pytest.approx(exact, rel=1e-6)
+
+
 @pytest.mark.parametrize("norm", [Norm(torch.ones(4, **F64)), quadratic(4)], ids=["plain", "ball"])
 def test_a_matrix_that_is_not_finite_has_no_induced_norm(norm):
     """Hypothesis: NaN for it alone, in place of a crash in LAPACK; its neighbours keep theirs."""

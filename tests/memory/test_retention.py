@@ -33,6 +33,19 @@ def test_a_turning_memory_is_lost_to_its_own_read_out_and_not_to_a_probe():
     assert curve.reach(0.9) == 0 and curve.reach(0.9, "probe") == 20
 
 
+def test_a_read_out_sees_the_input_of_its_own_step():
+    """Hypothesis: one that repeats its input is right at the step whose input names the class, and
+    at step 0, where there was none, it is shown the first to come."""
+    stay = from_step(lambda x, z: x + 0 * z[..., :1], n_x=1, n_z=2)
+    echo = replace(stay, g=lambda x, z, theta: z)
+    classes = torch.arange(20) % 2
+    named = torch.eye(2, dtype=F64)[classes]
+    inputs = torch.stack([1 - named, 1 - named, named, 1 - named])
+    states = classes[:, None].double()
+    assert retention(echo, states, classes, inputs, [1, 2, 3, 4]).read.tolist() == [0, 0, 1, 0]
+    assert retention(echo, states, classes, inputs[2:], [0, 2]).read.tolist() == [1, 0]
+
+
 def test_a_latch_answers_rightly_at_every_distance():
     cell = replace(latch(2.0), g=by_sign)
     classes = torch.arange(60) % 2

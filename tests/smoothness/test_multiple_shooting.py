@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from rnnlib import cost, from_module, simulate
+from rnnlib import cost, from_module, from_step, simulate
 from rnnlib.smoothness import chaotic_lstm_cost
 from rnnlib.smoothness.multiple_shooting import (
     _residuals,
@@ -12,7 +12,7 @@ from rnnlib.smoothness.multiple_shooting import (
     teacher_forced_states,
 )
 from rnnlib.smoothness.sensitivities import flatten_theta, unflatten_theta
-from rnnlib.systems import X0, chaotic_lstm
+from rnnlib.systems import X0, chaotic_lstm, linear
 
 DOUBLE = torch.float64
 
@@ -36,6 +36,47 @@ def test_one_window_is_the_plain_cost_with_its_gradient(kind):
     assert shooting.gap == 0
     torch.testing.assert_close(
         *(torch.autograd.grad(v, theta, retain_graph=True)[0] for v in (shooting.cost, plain))
+    )
+
+
+def test_the_parts_of_the_cost_are_those_worked_out_by_hand():
+    """Hypothesis: x' = x / 2 + u from 4 and from 1, two steps each, against zeros."""
+    half = linear(torch.tensor([[0.5]], dtype=DOUBLE))
+    starts, zeros = torch.tensor([[4.0], [1.0]], dtype=DOUBLE), torch.zeros(4, 1, dtype=DOUBLE)
+    found = multiple_shooting(half, starts, zeros, penalty=3.0)
+    # 2 and 1, whose end is where the second starts; 1/2 and 1/4
+    assert found.fit == pytest.approx((4 + 1 + 1 / 4 + 1 / 16) / 4) and found.gap == 0
+    apart = multiple_shooting(half, starts + torch.tensor([[0.0], [2.0]]), zeros, penalty=3.0)
+    assert apart.gap == pytest.approx(2**2 / 4)
+    assert apart.fit == pytest.approx((4 + 1 + 9 / 4 + 9 / 16) / 4)
+    assert apart.cost == pytest.approx(float(apart.fit) + 3)
+    assert multiple_shooting(half, starts + 1, zeros).cost == pytest.approx(
+        (25 / 4 + 25 / 16 + 1 + 1 / 4 + (5 / 4 - 2) ** 2) / 4
+    )
+
+
+def test_a_fit_finds_the_weights_that_made_the_data():
+    """Hypothesis: with inputs, and a start for each window, the weights that made the data come
+    back, alone and in a batch of runs; the history is the cost and starts from the first step."""
+    torch.manual_seed(5)
+    true, inputs = network(torch.nn.RNN), 2 * torch.randn(24, 2, dtype=DOUBLE)
+    x0 = torch.zeros(2, dtype=DOUBLE)
+    y = simulate(true, x0, 24, inputs=inputs, observe="output")
+    vector = flatten_theta(true)
+    near = torch.stack([vector + 0.05 * torch.randn(len(vector), dtype=DOUBLE) for _ in range(2)])
+    orbit = torch.cat([x0[None], simulate(true, x0, 24, inputs=inputs)])
+    student = true.at(unflatten_theta(true, near))
+    starts = orbit[:-1:6].expand(2, 4, 2)
+    found = fit(student, starts, y, inputs=inputs, iterations=12)
+    assert found.history.shape == (12, 2) and (found.history[-1] < 1e-6 * found.history[0]).all()
+    before = multiple_shooting(student, starts, y, inputs=inputs).cost
+    assert (found.history[0] < before).all() and (found.history[0] > 1e-3 * before).all()
+    end = true.at(unflatten_theta(true, found.theta))
+    torch.testing.assert_close(
+        multiple_shooting(end, found.starts, y, inputs=inputs).cost,
+        found.history[-1],
+        rtol=1e-6,
+        atol=1e-15,
     )
 
 
@@ -106,6 +147,19 @@ def test_teacher_forcing_shows_what_was_observed_and_recovers_the_true_cells():
     orbit = chaotic_lstm_cost.true_orbit(30)
     states = teacher_forced_states(chaotic_lstm(), X0, orbit[1:, :2])
     torch.testing.assert_close(states, orbit)
+
+
+def test_teacher_forcing_keeps_only_the_hidden_rest_and_feeds_each_input_at_its_step():
+    """Hypothesis: x' = (0, x_1 + x_2 + u) with its first component overwritten sums up both."""
+    system = from_step(
+        lambda x, z: torch.stack([0 * x[..., 0], x.sum(-1) + z[..., 0]], -1), n_x=2, n_z=1
+    )
+    seen = torch.tensor([[1.0], [2.0], [3.0]], dtype=DOUBLE)
+    inputs = torch.tensor([[10.0], [20.0], [40.0]], dtype=DOUBLE)
+    states = teacher_forced_states(
+        system, torch.tensor([5.0, 0.0], dtype=DOUBLE), seen, inputs=inputs
+    )
+    assert states.tolist() == [[5, 0], [1, 15], [2, 15 + 1 + 20], [3, 36 + 2 + 40]]
 
 
 def test_short_windows_recover_weights_that_single_shooting_does_not():

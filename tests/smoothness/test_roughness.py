@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlib import cost
 from rnnlib.smoothness import chaotic_lstm_cost
+from rnnlib.smoothness.cost import mean_squared_error
 from rnnlib.smoothness.roughness import (
     count_local_minima,
     descend,
@@ -15,7 +17,8 @@ from rnnlib.smoothness.roughness import (
     roughness_at,
 )
 from rnnlib.smoothness.scalar_cells import linear_cell, tanh_cell
-from rnnlib.smoothness.theorem1 import squared_loss
+from rnnlib.smoothness.theorem1 import cross_entropy_loss, squared_loss
+from rnnlib.systems import THETA_TRUE, X0, chaotic_lstm
 
 
 def test_search_finds_the_known_maximum_of_the_linear_cell():
@@ -49,6 +52,35 @@ def test_fits_recover_known_rates():
     assert fit.slope == pytest.approx(0.3) and fit.error < 1e-10
 
 
+def test_the_error_of_a_fitted_rate_covers():
+    """Hypothesis: of 300 lines with noise about two thirds lie within one standard error."""
+    n, draw, off = np.linspace(10, 40, 12), np.random.default_rng(0), []
+    for _ in range(300):
+        fit = exponential_rate(n, np.exp(0.2 * n + 0.5 * draw.normal(size=12)))
+        off.append(abs(fit.slope - 0.2) / fit.error)
+    assert 0.58 < np.mean(np.array(off) < 1) < 0.75  # 0.66 for 10 degrees of freedom
+    assert 0.89 < np.mean(np.array(off) < 2) < 0.97
+
+
+def test_the_search_says_where_it_found_each_maximum():
+    """Hypothesis: at the points that are returned the norms are the constants, for each length and
+    loss; longer searches find no less."""
+    cell, targets = tanh_cell(1.2), torch.ones(6, 1).double()
+    lengths, losses = [2, 6], [squared_loss(), cross_entropy_loss()]
+    options = dict(elite=3, children=5, digits=4.0)
+    few, many = (
+        measured_constants(cell, targets, lengths, losses, rounds=r, **options) for r in (1, 12)
+    )
+    assert many.at.shape == (2, 2, 2, 3) and many.l_v.shape == many.dl_v.shape == (2, 2)
+    for k, found in enumerate((many.l_v, many.dl_v)):
+        for i in range(2):
+            for j in range(2):
+                at = roughness_at(cell, many.at[k, i, j][None], targets, lengths, losses)
+                assert at[k, i, j, 0] == pytest.approx(float(found[i, j]), rel=1e-9)
+    assert (many.l_v >= few.l_v).all() and (many.dl_v >= few.dl_v).all()
+    assert (many.dl_v > few.dl_v).any()
+
+
 @pytest.mark.parametrize("waves", [1, 7, 40])
 def test_counter_knows_the_minima_of_a_sine(waves):
     """Hypothesis: sin(2 pi k s) has k minima on (0, 1), at any resolution that shows them."""
@@ -75,6 +107,24 @@ def test_density_of_a_sine_does_not_depend_on_a_fine_spacing():
     noise = np.random.default_rng(0)
     rough = minima_density(lambda s: noise.random(len(s)), 0, 10, [1e-3], windows=50, points=500)
     assert rough.mean() == pytest.approx(1 / (3 * 1e-3), rel=0.03)
+    # each of the inner points of a window is the smallest of three with a probability of 1/3
+    short = minima_density(lambda s: noise.random(len(s)), 0, 10, [1e-3], windows=9000, points=5)
+    assert short.shape == (1, 9000) and short.mean() == pytest.approx(1 / (3 * 1e-3), rel=0.02)
+
+
+def test_windows_of_a_density_lie_about_their_centres_inside_the_interval():
+    """Hypothesis: all spacings look at the same places; the longest windows fill the interval."""
+    seen = []
+
+    def curve(s):
+        seen.append(s.reshape(20, 100))
+        return s
+
+    minima_density(curve, 2.0, 3.0, [1e-2, 1e-3], windows=20, points=100)
+    long, short = seen
+    assert long.min() == pytest.approx(2.0) and long.max() == pytest.approx(3.0 - 1e-2)
+    np.testing.assert_allclose(long[:, 50], short[:, 50])
+    np.testing.assert_allclose(np.diff(short), 1e-3)
 
 
 def test_descent_on_a_parabola_follows_its_closed_form():
@@ -118,6 +168,38 @@ def test_windows_of_the_whole_length_are_the_plain_cost():
     )
     for m in (1, 5, 10):
         assert chaotic_lstm_cost.cost_along(s, 20, m)[1] < 1e-20
+
+
+def test_windows_cost_the_mean_of_what_each_costs_from_the_true_state():
+    """Hypothesis: three windows of 4 steps by hand, by another route than the fast kernel."""
+    orbit, s = chaotic_lstm_cost.true_orbit(12), 1.3
+    assert torch.equal(orbit[0], X0) and orbit.shape == (13, 4)
+    system = chaotic_lstm(s * THETA_TRUE)
+    parts = [
+        float(cost(system, orbit[k], orbit[k + 1 : k + 5, :2], loss=mean_squared_error))
+        for k in (0, 4, 8)
+    ]
+    found = chaotic_lstm_cost.cost_along(np.array([s]), 12, 4)
+    assert found == pytest.approx([sum(parts) / 3], rel=1e-9)
+
+
+def test_descent_along_the_line_takes_steps_of_the_clipped_slope():
+    """Hypothesis: the first step by the derivative, for every threshold."""
+    starts = torch.tensor([0.8, 1.2], dtype=torch.float64)
+    slope = chaotic_lstm_cost.derivatives_along(starts, [12], chunk=1)[0][0]
+    clip = float(slope.abs().max()) / 2
+    path = chaotic_lstm_cost.descend_along(starts, 12, [torch.inf, clip], steps=2, rate=0.1)
+    assert path.shape == (3, 2, 2)
+    torch.testing.assert_close(path[0], starts.expand(2, 2))
+    torch.testing.assert_close(path[1, 0], starts - 0.1 * slope)
+    torch.testing.assert_close(path[1, 1], starts - 0.1 * slope.clamp(-clip, clip))
+
+
+def test_perturbed_weights_are_as_far_off_as_they_are_said_to_be():
+    """Hypothesis: the relative errors before training have the root mean square of the spread."""
+    errors = chaotic_lstm_cost.recovery(4, [4], 0.05, 400, iterations=1, seed=0)
+    assert errors.shape == (2, 400)
+    assert float(errors[0].square().mean().sqrt()) == pytest.approx(0.05, rel=0.05)
 
 
 def test_chaos_multiplies_minima_and_regular_dynamics_do_not():

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from rnnlib import System, cost, from_module
+from rnnlib import System, cost, from_module, simulate
 from rnnlib.smoothness.scalar_cells import linear_cell
 from rnnlib.smoothness.sensitivities import (
     cost_derivatives,
@@ -46,22 +46,31 @@ def test_forward_gradient_equals_backpropagation(kind):
     torch.testing.assert_close(forward.value[-1], value.detach(), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", ["squared", "entropy"])
-def test_second_order_recursion_equals_the_hessian_of_autograd(loss):
-    """Hypothesis: the second-order recursion gives autograd's Hessian for both losses."""
+@pytest.mark.parametrize(
+    ("loss", "burn_in", "with_x0"),
+    [("squared", 0, False), ("entropy", 0, False), ("squared", 2, True)],
+)
+def test_second_order_recursion_equals_the_hessian_of_autograd(loss, burn_in, with_x0):
+    """Hypothesis: the second-order recursion gives autograd's Hessian for both losses, by the
+    initial state too, and through a burn-in."""
     system = network(torch.nn.LSTM)
-    x0, targets = torch.randn(4, dtype=DOUBLE), torch.randint(2, (6, 2)).to(DOUBLE)
-    inputs = torch.randn(6, 2, dtype=DOUBLE)
+    x0, targets = torch.randn(4, dtype=DOUBLE), torch.randint(2, (4, 2)).to(DOUBLE)
+    inputs = torch.randn(burn_in + 4, 2, dtype=DOUBLE)
     chosen = {"loss": cross_entropy} if loss == "entropy" else {}
 
-    def value(theta):
+    def value(point):
+        start, theta = (point[:4], point[4:]) if with_x0 else (x0, point)
         here = dataclasses.replace(system, theta=unflatten_theta(system, theta))
-        return cost(here, x0, targets, inputs=inputs, **chosen)
+        return cost(here, start, targets, burn_in=burn_in, inputs=inputs, **chosen)
 
-    s = sensitivities(system, x0, 6, inputs=inputs, order=2)
+    s = sensitivities(system, x0, 4, burn_in=burn_in, inputs=inputs, with_x0=with_x0, order=2)
     forward = cost_derivatives(s, targets, **chosen).hessian[-1]
-    backward = torch.func.hessian(value)(flatten_theta(system))
+    point = torch.cat([x0, flatten_theta(system)] if with_x0 else [flatten_theta(system)])
+    backward = torch.func.hessian(value)(point)
     torch.testing.assert_close(forward, backward, rtol=0, atol=1e-10)
+    orbit = simulate(system, x0, 4, burn_in=burn_in, inputs=inputs)
+    torch.testing.assert_close(s.x, orbit, rtol=0, atol=1e-12)
+    assert len(s.y) == len(s.d) == len(s.j) == len(s.d2) == len(s.j2) == 4
 
 
 def test_linear_scalar_system_matches_its_closed_form_at_every_length():

@@ -66,6 +66,24 @@ def test_lemma_2_holds_with_the_added_constants(n_y, size, seed, entropy):
     assert (psi(y).norm(dim=-1) <= bound * (1 + 1e-9) + 1e-12).all()
 
 
+def test_the_constants_of_lemma_2_are_attained():
+    """Hypothesis: by errors that point away from the target, by scores at 0 and far from it."""
+    squared = squared_loss()
+    assert [squared.k0, squared.k3, squared.k4, squared.psi0] == [0, 2, 2, 0]  # l' = 2 y - 2 t
+    for l_y, m in ((0.0, 1.0), (1.0, 0.0), (2.0, 3.0)):  # the slope at y = -m against l_y
+        assert squared.slope(l_y, m) == 2 * (l_y + m)
+    assert squared.psi(5.0) == 10
+    for n_y in (1, 3):
+        loss, zero = cross_entropy_loss(n_y), torch.zeros(n_y, dtype=torch.float64)
+        slope = torch.func.grad(lambda y: theorem1.cross_entropy(y, torch.zeros_like(y)))
+        assert loss.psi(0.0) == pytest.approx(float(slope(zero).norm()))
+        far = float(slope(zero + 40).norm())  # sigmoid -> 1 in each output
+        assert loss.slope(9.0, 99.0) == pytest.approx(far) and loss.psi(1e9) == pytest.approx(far)
+        bend = torch.func.hessian(lambda y: theorem1.cross_entropy(y, torch.zeros_like(y)))(zero)
+        assert loss.k4 == pytest.approx(float(torch.linalg.matrix_norm(bend, 2)))
+        assert loss.k3 == 1  # the target's own factor
+
+
 def test_lemma_2_without_k0_fails_for_cross_entropy():
     """Hypothesis: no K2 serves as printed; near zero with label 0 the needed one is unbounded."""
     zero = torch.zeros(1, dtype=torch.float64)
@@ -112,6 +130,52 @@ def test_premises_hold_on_the_box(cell, seed):
     assert (here.step(points[:, :1]).abs() <= cell.high[0] * (1 + 1e-12)).all()
     assert here.read(points[:, :1]).abs().max() <= p.m * (1 + 1e-12)
     assert points.norm(dim=-1).max() <= p.radius * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cell", "l_f", "dl_f"),
+    [
+        (tanh_cell(1.5, 1.0, 0.5), 1.0, 0.4),
+        (tanh_cell(0.6, 0.5, 2.0), 0.9, 0.6),
+        (tanh_cell(0.1, 0.1), 0.99, 0.95),
+        (tanh_cell(0.9, 0.9), 0.85, 0.4),
+        (linear_cell(0.8, 1.5, 2.0), 1.0, 1.0),
+        (affine_cell(0.5, -0.3, 2.0), 1.0, 1.0),
+        (biased_tanh_cell(0.5, 1.0), 0.99, 0.75),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_premises_are_attained_on_the_box(cell, l_f, dl_f):
+    """Hypothesis: on a grid with the corners each constant is reached; of f's two joint ones the
+    share that is asked, since there the proof bounds a sum by its parts."""
+    p, n = cell.premises, len(cell.low)
+    share = torch.cartesian_prod(*[torch.linspace(0, 1, 21, dtype=torch.float64)] * n)
+    points = cell.low + (cell.high - cell.low) * share
+    names = list(cell.system.theta)
+
+    def derivatives(map_):
+        def along(q):
+            return map_(q[:1], None, dict(zip(names, q[1:], strict=True)))[0]
+
+        first = torch.func.vmap(torch.func.grad(along))(points)
+        second = torch.func.vmap(torch.func.hessian(along))(points)
+        return first, float(torch.linalg.matrix_norm(second, 2).max())
+
+    first, second = derivatives(cell.system.f)
+    out, bend = derivatives(cell.system.g)
+    theta = dict(zip(names, points[:, 1:].unbind(-1), strict=True))
+    for constant, reached in (
+        (p.l_f * l_f, first.norm(dim=-1).max()),
+        (p.dl_f * dl_f, second),
+        (p.l_x, first[:, 0].abs().max()),
+        (p.l_theta, first[:, 1:].norm(dim=-1).max()),
+        (p.l_g, out.norm(dim=-1).max()),
+        (p.dl_g, bend),
+        (p.m, cell.system.at(theta).read(points[:, :1]).abs().max()),
+        (p.radius, points.norm(dim=-1).max()),
+    ):
+        assert constant <= float(reached) * (1 + 1e-12)
+    assert p.l_y == 1
 
 
 @settings(deadline=None, derandomize=True, max_examples=20)

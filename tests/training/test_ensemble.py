@@ -32,6 +32,11 @@ def test_an_ensemble_of_one_is_the_network_itself():
 def test_replicas_of_different_models_sizes_or_batches_are_errors():
     z = torch.zeros(5, 2, 1)
     lstm = SequenceModel("lstm", 1, 4, 1)
+    linear = SequenceModel("mingru", 1, 4, 1)
+    alike = SequenceModel("mingru", 1, 4, 1)  # weights of the same shapes in a layer of its own
+    alike.layer.__class__ = type("Own", (type(alike.layer),), {})
+    with pytest.raises(ValueError, match="differ in kind or size"):
+        outputs([linear, alike], [z, z])
     for other in (SequenceModel("ornn", 1, 4, 1), SequenceModel("lstm", 1, 5, 1)):
         with pytest.raises(ValueError, match="differ in kind or size"):
             outputs([lstm, other], [z, z])

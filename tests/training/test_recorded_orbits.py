@@ -56,17 +56,53 @@ def test_a_slow_drift_is_motion():
     assert found.moving == 1 and found.speed.max() < 4e-3
 
 
+def test_a_cycle_counts_if_it_is_seen_twice():
+    """Hypothesis: of 10 steps a period of 5 fits into half, one of 6 does not."""
+    step = np.arange(10)
+    orbits = np.stack([step % 5, step % 6], axis=1)[..., None].astype(float)
+    found = ends(orbits)
+    assert (found.cycling, found.cycles, found.moving) == (1, 1, 1)
+    assert found.describe() == "1 cycle, 1 of 2 starts moving"
+    three = np.stack([step % 2, 5 + step % 2, 0 * step, 0 * step + 3, step], axis=1)[..., None]
+    assert ends(three).describe() == "2 fixed points, 2 cycles, 1 of 5 starts moving"
+
+
+def test_a_difference_counts_relative_to_one_and_the_largest_output():
+    """Hypothesis: 3 from 1000 is less than 4e-3 of it, 3 from 100 is not; so with speeds."""
+    steps = np.arange(20) % 2
+    small, large = 100 + 3.0 * steps, 1000 + 3.0 * steps
+    found = ends(np.stack([small, large, 0 * small], axis=1)[..., None], tolerance=4e-3)
+    assert (found.cycling, found.resting) == (1, 2)
+    np.testing.assert_allclose(found.speed, [3 / 104, 3 / 1004, 0], rtol=1e-12)
+    apart = np.broadcast_to(np.array([1000.0, 1003.0, 100.0, 103.0])[:, None], (20, 4, 1))
+    assert ends(apart, tolerance=4e-3).points == 3
+
+
+def test_an_output_of_several_components_rests_if_all_do():
+    """Hypothesis: cycles that share one component only are two."""
+    step = np.arange(12)
+    still = np.zeros(12)
+    one = np.stack([still, step % 3.0], axis=1)
+    two = np.stack([still + 5, step % 3.0], axis=1)
+    rest = np.stack([still, still], axis=1)
+    found = ends(np.stack([one, two, rest], axis=1))
+    assert (found.cycles, found.points, found.moving) == (2, 1, 0)
+
+
 def test_what_is_not_finite_has_diverged():
     orbit = np.zeros((10, 2, 1), dtype=np.float16)
     orbit[5, 1] = np.inf
     found = ends(orbit)
     assert found.diverged == 1 and found.resting == 1
     assert found.describe() == "1 fixed point, 1 of 2 starts diverged"
+    assert found.speed[0] == 0 and np.isnan(found.speed[1])
+    assert ends(np.full((4, 3, 1), np.nan)).describe() == "all diverged"
 
 
 def test_three_steps_are_too_few():
     with pytest.raises(ValueError, match="at least 4"):
         ends(np.zeros((3, 2, 1)))
+    assert ends(np.zeros((4, 2, 1))).resting == 2
 
 
 def test_the_recorded_starts_are_those_of_the_recorder(tmp_path):

@@ -7,6 +7,7 @@ from torch import nn
 
 from rnnlib import flatten_state, simulate
 from rnnlib.files import FileError, load_arrays, load_checkpoint
+from rnnlib.training.epoch_files import halved
 from rnnlib.training.models import MODELS, SequenceModel
 from rnnlib.training.recorders import CHUNK, OrbitRecorder, Snapshots, pack_samples, read_samples
 
@@ -207,11 +208,21 @@ def test_packing_keeps_what_half_precision_would_make_infinite(tmp_path):
     recorder = OrbitRecorder(tmp_path / "orbits", torch.tensor([[1e5], [0.5]]), 1, spread=0.0,
                              burn_in=60, steps=3)  # fmt: skip
     recorder(0, Leaky())
-    for inputs, kind, value in (([0], np.float32, 2e5), ([1], np.float16, 1.0)):
+    for inputs, kind, value in (
+        ([0], np.float32, [2e5]),
+        ([1], np.float16, [1.0]),
+        ([0, 1], np.float32, [2e5, 1.0]),  # one that is too large decides for all
+    ):
         pack_samples(tmp_path, inputs, 2, [0])
         with np.load(tmp_path / "orbits.npz") as file:
-            assert file["orbits"].dtype == kind
-            np.testing.assert_allclose(file["orbits"], value, rtol=1e-3)
+            assert file["orbits"].dtype == kind and file["orbits"].shape[1] == 2
+            np.testing.assert_allclose(file["orbits"][0, 0, :, 0, 0], value, rtol=1e-3)
+
+
+def test_the_largest_number_of_half_precision_is_kept_in_it_also_beside_what_is_not_finite():
+    assert halved(np.array([65504.0, np.inf, np.nan])).dtype == np.float16
+    assert halved(np.array([65505.0, 0.0])).dtype == np.float32
+    assert halved(np.array([np.nan])).dtype == np.float16
 
 
 def test_a_hole_among_the_samples_is_an_error_and_a_stray_one_is_not_packed(tmp_path):
