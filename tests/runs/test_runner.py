@@ -139,6 +139,31 @@ def test_a_sine_runs_best_network_is_evaluated(tmp_path):
     assert done["best"]["evaluated_mse"] != done["best"]["mse"]
 
 
+def test_a_large_networks_weights_are_in_its_checkpoint_alone(tmp_path, monkeypatch):
+    config = tiny(epochs=2)
+    count = sum(p.numel() for p in config.network().parameters())
+    networks = []
+    for most in (count, count - 1):
+        monkeypatch.setattr(job, "KEPT_WEIGHTS", most)
+        folder = run(config, tmp_path / str(most))
+        assert (folder / "network.pt").exists() == (most == count)
+        networks.append(store.read_network(folder).state_dict())
+    assert all(torch.equal(p, networks[1][key]) for key, p in networks[0].items())
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gpu_multiplies_in_single_precision_and_a_processor_is_left_alone(device, monkeypatch):
+    """Hypothesis: cuDNN's rounding of factors is off before anything is trained on a GPU."""
+    seen = []
+    monkeypatch.setattr(runner, "check_device", torch.device)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(
+        runner, "_run_group", lambda *_: seen.append(torch.backends.cudnn.allow_tf32) or {}
+    )
+    list(runner.each([tiny()], "nowhere", device=device))
+    assert seen == [device == "cpu"]
+
+
 def test_a_run_is_float32_whatever_the_sessions_default(tmp_path):
     for experiment in ("sine", "classification", "language"):
         sizes = {"epochs": 1, "n_hidden": 4, "record_burn_in": 2, "record_steps": 4}
