@@ -1,6 +1,7 @@
 """Hypotheses about certified contraction constants: never too small, and tight where known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -29,10 +30,11 @@ from rnnlib.memory.comparison import (
     signed_enclosure,
 )
 from rnnlib.memory.contraction import lipschitz_lower_bound, pair_search
-from rnnlib.memory.intervals import INF, Interval
+from rnnlib.memory.intervals import INF, MARGIN, Interval
 from rnnlib.memory.networks import read_network
+from rnnlib.memory.norms import Norm
 from rnnlib.memory.regions import start_box
-from rnnlib.memory.step_enclosure import Box, enclose_step
+from rnnlib.memory.step_enclosure import Box, Rows, Term, enclose_step
 from rnnlib.nn import weights_in_use
 from rnnlib.systems import System, from_function, from_step
 
@@ -492,6 +494,57 @@ def test_two_steps_prove_what_one_does_not():
     one, two = (a.abs() + r for a, r in (once, product(once, once)))
     assert collatz_wielandt(one)[0] > 1.2
     assert collatz_wielandt(two)[0] == pytest.approx(0.81, abs=0.02)
+
+
+# --- rounding ---
+
+
+def raised(found: float, exact: float) -> bool:
+    """Whether a constant is above the exact one by the margin, and hardly more."""
+    return exact * (1 + 0.9 * MARGIN) <= found <= exact * (1 + 20 * MARGIN)
+
+
+def test_every_constant_is_raised_by_the_margin_for_rounding():
+    """Hypothesis: where the exact constant is known each method's is above it by 1e-11 or some."""
+    half = torch.full((1, 1), 0.5, **F64)
+    for method in METHODS[1]:
+        for steps in (1, 3):
+            proof = certify(elman(half), inputs=torch.zeros(1), method=method, steps=steps)
+            assert raised(proof.constant, 0.5**steps), (method, steps)
+    assert raised(certify_orthogonal(torch.eye(3), torch.zeros(3)).constant, 1.0)
+    assert raised(collatz_wielandt(half)[0], 0.5)
+    still = torch.nn.LSTM(1, 1).double()
+    with torch.no_grad():
+        for parameter in still.parameters():
+            parameter.zero_()  # c' = c / 2 and h' = o tanh(c')
+    assert raised(certify(still, method="miller-hardt").constant, 0.5)
+    eye = torch.eye(2, **F64)
+    proof = certify(elman(0.5 * eye), method="componentwise")
+    norm = Norm(torch.tensor([0.5, 1.0], **F64), INF)  # distortion sqrt(1 + 1/4) / (1/2)
+    skewed = replace(proof, norm=norm, constant=0.5)
+    assert raised(skewed.euclidean(1).constant, math.sqrt(5) / 2)
+    assert raised(skewed.euclidean(3).constant, math.sqrt(5) / 8)
+    assert skewed.euclidean(3).steps == 3 and skewed.euclidean(3).norm(eye).tolist() == [1, 1]
+
+
+def test_the_errors_of_sums_and_products_are_in_the_radius():
+    """Hypothesis: terms that cancel leave a radius of the margin of their sizes, not of the sum."""
+    one = Interval(torch.ones(1, **F64), torch.ones(1, **F64))
+    v = torch.tensor([[3.0, 1.0]], **F64)
+    rows = [Rows(slice(0, 1), (Term(one, v, None), Term(one, -v, None)), None)]
+    centre, radius = signed_enclosure(rows, 2)
+    assert (centre == 0).all()
+    for size, r in zip((6.0, 2.0), radius[0].tolist(), strict=True):
+        assert 0.9 * MARGIN * size < r < 5e-10 * size
+    a, b = torch.tensor([[2.0, 1.0], [0.0, 1.0]], **F64), torch.tensor([[1.0, 0], [-2, 1]], **F64)
+    r, s = 0.25 * torch.ones(2, 2, **F64), torch.tensor([[0.5, 0.0], [0.0, 1.0]], **F64)
+    middle, reach = product((a, r), (b, s))
+    # [2 1; 0 1] [1 0; -2 1], of which the first entry is 2 - 2
+    assert middle.tolist() == [[0, 1], [-2, 1]]
+    exact = a.abs() @ s + r @ (b.abs() + s)
+    sizes = a.abs() @ b.abs()
+    assert (reach >= exact + 0.9 * MARGIN * (exact + sizes)).all()
+    assert (reach <= exact + 2 * MARGIN * (exact + sizes)).all()
 
 
 # --- odd cases ---

@@ -16,7 +16,9 @@ from rnnlib import (
     logistic,
     simulate,
 )
+from rnnlib.memory.local_steps import _length
 from rnnlib.memory.norms import QuadraticNorm
+from rnnlib.memory.quadratic_bound import Transported, spectral_bound, structured
 from rnnlib.memory.quadratic_norms import contracting_norms, spectral_radius
 
 F64 = {"dtype": torch.float64}
@@ -247,6 +249,50 @@ def test_norms_contract_around_a_cycle_of_matrices():
         stretch = torch.linalg.matrix_norm(after.matrix @ matrix @ before.inverse, ord=2)
         assert float(stretch) <= rate
     assert contracting_norms(matrices, 0.9 * radius ** (1 / 3)) is None
+
+
+def test_the_bounds_of_matrices_are_raised_by_the_margin():
+    """Hypothesis: of a singular value, of a row and of vectors by their components: above the
+    exact number by 1e-11 or some, and not by more."""
+
+    def raised(found, exact):
+        return exact * (1 + 0.9e-11) <= found <= exact * (1 + 2e-10)
+
+    wide = torch.tensor([[3.0, 0.0, 0.0], [0.0, 1.0, 0.0]], **F64)
+    for matrix in (wide, wide.mT):
+        assert raised(spectral_bound(matrix), 3.0)
+    assert spectral_bound(torch.full((2, 2), math.nan)) == math.inf
+    assert spectral_bound(torch.zeros(0, 2)) == 0
+    before = Transported(QuadraticNorm(torch.diag(torch.tensor([2.0, 4.0], **F64))))
+    row = torch.tensor([[3.0, 0.0], [0.0, 4.0]], **F64)
+    assert before(row).tolist() == [[1.5, 0], [0, 1]]
+    assert all(map(raised, before.row_norms(row).tolist(), [1.5, 1.0]))
+    assert 1 + 0.9e-11 < before.slack < 1 + 1e-9
+    # by rows (3, 4) gives 5; by columns 4 sqrt(2) is larger
+    assert raised(_length(QuadraticNorm(torch.eye(2, **F64)), torch.tensor([3.0, 4.0], **F64)), 5.0)
+    # of (1, +-1) seen through these rows, both entries 2 at once are too much: sqrt(2) sqrt(2)
+    turn = torch.tensor([[1.0, 1.0], [1.0, -1.0]], **F64)
+    assert raised(_length(QuadraticNorm(turn), torch.ones(2, **F64)), 2.0)
+    halved = linear(torch.tensor([[0.5]], **F64))
+    assert raised(certify_near(halved, torch.zeros(1, **F64), curvature=0.0).constant, 0.5)
+
+
+def test_errors_in_rows_are_balanced_against_their_columns():
+    """Hypothesis: |S diag(d) Q| with d up to r is met exactly for one row, and for rows that are
+    each other's images; entry by entry it would be sqrt(n) times as large."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = torch.randn(4, 1, generator=generator, **F64), torch.tensor([[3.0, 4.0]], **F64)
+    exact = 0.5 * 5 * float(left.norm())
+    assert structured(left, [(torch.tensor([0.5], **F64), right)]) == pytest.approx(exact)
+    eye, r = torch.eye(3, **F64), torch.full((3,), 0.5, **F64)
+    assert structured(eye, [(r, 2 * eye)]) == pytest.approx(1.0)
+    assert structured(eye, [(r, 2 * eye), (r, eye)]) == pytest.approx(1.5)  # both at their worst
+    some = torch.randn(3, 3, generator=generator, **F64), torch.randn(3, 3, generator=generator)
+    bound = structured(some[0], [(r, some[1].double())])
+    d = torch.cartesian_prod(*[torch.tensor([-0.5, 0.5], **F64)] * 3)
+    worst = torch.linalg.matrix_norm(some[0] @ (d[:, :, None] * some[1].double()), ord=2).max()
+    assert float(worst) <= bound < 1.7 * float(worst)
+    assert structured(eye, [(0 * r, 2 * eye)]) == 0
 
 
 def test_bad_arguments_say_what_to_do():
