@@ -51,10 +51,11 @@ def outputs(models: Sequence[SequenceModel], inputs: Sequence[Tensor]) -> list[T
 
 
 def _stacked(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
-    parts: list[dict[str, Tensor]] = [dict(module.named_parameters()) for module in modules]
-    for part, module in zip(parts, modules, strict=True):
+    parts: list[dict[str, Tensor]] = []
+    for module in modules:
+        parts.append(dict(module.named_parameters()))
         if isinstance(module, OrthogonalRNN):
-            part["recurrent"] = module.recurrent_matrix()
+            parts[-1]["recurrent"] = module.recurrent_matrix()
     return {key: torch.stack([part[key] for part in parts]) for key in parts[0]}
 
 

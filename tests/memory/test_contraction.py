@@ -184,6 +184,8 @@ def test_bad_arguments_say_what_to_do():
         lipschitz_lower_bound(logistic(torch.tensor([3.0, 4.0])), 0.0, 1.0)
     with pytest.raises(ValueError, match="needs an input"):
         lipschitz_lower_bound(from_module(lstm), 0.0, 1.0)
+    with pytest.raises(ValueError, match="longer"):
+        lipschitz_lower_bound(from_module(lstm), 0.0, 1.0, inputs=(0.0, 0.5, 1.0))
     with pytest.raises(ValueError, match="starts is 0"):
         lipschitz_lower_bound(logistic(4.0), 0.0, 1.0, starts=0)
     with pytest.raises(ValueError, match="no two states"):

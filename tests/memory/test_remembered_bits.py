@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 
 from rnnlib import from_step, linear
-from rnnlib.memory.latch import latch
+from rnnlib.memory.latch import latch, memory_state
 from rnnlib.memory.remembered_bits import (
     ELSEWHERE,
+    SAME,
     common_fate,
     groups,
     held,
@@ -85,6 +86,47 @@ def test_the_two_phases_of_one_cycle_are_one_end():
     found = held(cell, torch.zeros(1, dtype=F64), states, torch.tensor([0, 1, 0]), steps=100)
     assert found.labels.tolist() == [0, 0, 0]
     assert found.ends[0].period == 2 and found.bits == pytest.approx(0, abs=1e-12)
+
+
+def test_the_end_with_the_most_states_comes_first_and_knows_its_reach():
+    """Hypothesis: of a latch's two ends that of three states has label 0, whoever came first."""
+    states = torch.tensor([[-0.9], [0.9], [0.7], [0.5]], dtype=F64)
+    found = held(latch(2.0), torch.zeros(1, dtype=F64), states, torch.arange(4), burn_in=50)
+    assert found.labels.tolist() == [1, 0, 0, 0]
+    assert [int(end.points.sign()) for end in found.ends] == [1, -1]
+    bit = memory_state(2.0)
+    for end in found.ends:
+        assert end.period == 1 and end.points.abs() == pytest.approx(bit)
+        assert end.reach == pytest.approx(SAME * (1 + bit))
+    coarse = held(
+        latch(2.0), torch.zeros(1, dtype=F64), states, torch.arange(4), burn_in=50, tolerance=2.0
+    )
+    assert coarse.labels.tolist() == [0, 0, 0, 0] and coarse.ends[0].reach == pytest.approx(
+        2 * (1 + bit)
+    )
+
+
+def test_a_cycle_keeps_its_points():
+    """Hypothesis: all starts of x' = tanh(-3 x) come to the same two points, opposite in sign."""
+    flip = from_step(lambda x, z: torch.tanh(-3 * (x - z)) + z, n_x=1, n_z=1)
+    states = torch.tensor([[0.5], [-0.5], [0.6]], dtype=F64)
+    found = held(flip, torch.zeros(1, dtype=F64), states, torch.arange(3), max_period=8)
+    (cycle,) = found.ends
+    assert cycle.period == 2 and cycle.points.shape == (2, 1)
+    assert float(cycle.points.sum()) == pytest.approx(0, abs=1e-9)
+    assert found.describe() == "1 period 2"
+
+
+def test_what_has_not_come_to_rest_within_the_budget_is_on_no_end():
+    """Hypothesis: a forecast is no end, and is told as not settled."""
+    slow = from_step(lambda x, z: (1 - 1e-4) * x + 0 * z, n_x=1, n_z=1)
+    states = torch.tensor([[1.0], [0.0]], dtype=F64)
+    found = held(
+        slow, torch.zeros(1, dtype=F64), states, torch.arange(2), burn_in=10, steps=64, budget=200
+    )
+    assert found.labels.tolist() == [ELSEWHERE, 0]
+    assert found.kinds.tolist() == ["not settled", "fixed point"]
+    assert found.describe() == "1 fixed point; 1 of 2 states not settled"
 
 
 def test_a_rotation_has_no_end_to_be_on():

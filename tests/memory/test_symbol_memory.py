@@ -81,6 +81,25 @@ def test_two_latches_solve_the_task_and_hold_two_bits_under_every_distractor(sho
         assert probe == 1
 
 
+def test_as_many_states_are_followed_and_probed_as_are_asked_for(shown):
+    """Hypothesis: sequences beyond these have no say, right or wrong."""
+    symbols, classes = shown
+    states = state_after(two_latches(), letters(symbols))
+    wrong = classes.clone()
+    wrong[12:] = classes[12:].roll(1)
+    options = dict(followed=12, probed=12, burn_in=50, steps=50)
+    (few,) = under_letters(two_latches(), states, wrong, "b", **options).values()
+    assert len(few.held.labels) == 12 and few.held.bits > 1
+    shares = torch.bincount(classes[:12]) / 12
+    assert few.held.bits == pytest.approx(
+        -float(torch.special.xlogy(shares, shares).sum()) / math.log(2)
+    )
+    (many,) = under_letters(
+        two_latches(), states, wrong, "b", **(options | {"probed": 40})
+    ).values()
+    assert many.probe < few.probe
+
+
 def test_the_places_lie_in_the_corners_with_unstable_points_between(shown):
     symbols, classes = shown
     system = two_latches()

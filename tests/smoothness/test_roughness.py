@@ -225,6 +225,7 @@ def test_bad_input_is_named():
         (lambda: descend(flat, one, steps=0, rate=1.0), "steps=0"),
         (lambda: descend(flat, one, steps=1, rate=1.0, clip=0.0), "clip=0"),
         (lambda: roughness_at(cell, one, one, [2], [squared_loss()]), "lengths run"),
+        (lambda: roughness_at(cell, one.expand(1, 2), one, [1], [squared_loss()]), "shorter"),
         (lambda: chaotic_lstm_cost.cost_along(np.ones(1), 10, 3), "window is 3"),
     ):
         with pytest.raises(ValueError, match=words):

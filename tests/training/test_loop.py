@@ -268,6 +268,12 @@ def test_replicas_keep_their_own_lengths_schedules_and_ends():
             assert x == pytest.approx(y, rel=1e-3)  # float32, a few steps
 
 
+def test_replicas_need_equal_numbers_of_batches():
+    runs = [sine(n=n) for n in (4, 6)]
+    with pytest.raises(ValueError, match="longer"):
+        train(runs, progress=False)
+
+
 def test_a_run_taken_up_from_its_state_equals_one_never_interrupted():
     class Dropping(SequenceModel):
         def forward(self, z, state=None):
