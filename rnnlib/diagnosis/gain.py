@@ -56,7 +56,9 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     spread = np.ptp(shown, axis=0).max(-1)
     whole = np.ptp(shown[np.isfinite(shown)]) if np.isfinite(shown).any() else 0.0
     moving = gains.cpu().numpy()[spread > STILL * max(whole, 1e-300)]
-    if len(moving) == 0:
+    if burn_in < LEAST:
+        words = f"There was time for {burn_in} steps at each gain: too few to say where it rests."
+    elif len(moving) == 0:
         words = f"From no input to {HIGHEST:g} times the typical one it comes to rest everywhere."
     elif len(moving) == GAINS:
         words = f"It moves at every gain from {LOWEST:g} to {HIGHEST:g} of the typical input."
@@ -65,8 +67,6 @@ def ask(subject: Subject, budget: Budget) -> Answer:
             f"It moves at {len(moving)} of {GAINS} gains between {moving[0]:.2g} and "
             f"{moving[-1]:.2g} times the typical input, and rests at the others."
         )
-    if burn_in < LEAST:
-        words += f" But it had only {burn_in} steps to settle."
     evidence = {"gain": gains, "orbit": shown, "burn_in": burn_in, "moving": moving}
     state = SETTLED if burn_in >= LEAST else CUT
     return Answer("gain", QUESTION, (words,), evidence, state)

@@ -1,5 +1,7 @@
 """What happens while one input is held for ever: silence, the mean input, the extremes."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from rnnlib.dynamics import steady_state
 QUESTION = "What does it settle into while an input is held?"
 STARTS = 3  # of the states that the data reach, for each held input
 LOW, HIGH = 0.05, 0.95  # quantiles of each input component
+SAME = 1e-12  # states that are no further apart, relative to their size, have one future
 LEAST, MOST = 200, 20_000  # steps of the burn-in; four times the most are spent
 
 
@@ -44,21 +47,29 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     """
     system = subject.system
     starts = subject.states[:: max(1, len(subject.states) // STARTS)][:STARTS]
-    if subject.inputs is None:
-        held = {"no input": None}
-        alone = system
-    else:
+    held: Mapping[str, Tensor | None] = {"no input": None}
+    alone, z = system, None
+    if subject.inputs is not None:
         held = held_inputs(subject.inputs)
-        alone = system.hold(torch.stack(list(held.values()))[:, None])  # input, start
+        z = torch.stack([value for value in held.values() if value is not None])
+        alone = system.hold(z[:, None])  # input, start
+    ends, _ = budget.settle(alone, starts, LEAST, 1 / 4)
+    ends = ends.reshape(len(held), len(starts), -1)
+    # An orbit that has come to where another one is has its end too.
+    same = [[_first_like(row, j) for j in range(len(starts))] for row in ends]
+    pairs = [(i, j) for i, row in enumerate(same) for j in sorted(set(row))]
+    x0 = starts[[j for _, j in pairs]]
+    if z is not None:
+        system = system.hold(z[[i for i, _ in pairs]])
     found, steps = budget.grow(
-        lambda n: steady_state(alone, starts, burn_in=LEAST, steps=LEAST, budget=4 * n),
+        lambda n: steady_state(system, x0, burn_in=LEAST, steps=LEAST, budget=4 * n),
         LEAST,
         MOST,
         enough=lambda f: bool(f.settled.all()),
     )
     words, rows = [], {}
     for i, name in enumerate(held):
-        at = [(j,) if subject.inputs is None else (i, j) for j in range(len(starts))]
+        at = [(pairs.index((i, j)),) for j in same[i]]
         said = [found.describe(index) for index in at]
         different = sorted(set(said), key=said.count, reverse=True)
         line = f"Under {name}: " + " or ".join(different)
@@ -76,3 +87,10 @@ def ask(subject: Subject, budget: Budget) -> Answer:
     everything = bool(found.settled.all())
     evidence = {"held": rows, "burn_in": LEAST, "steps": 4 * steps, "starts": len(starts)}
     return Answer("regimes", QUESTION, tuple(words), evidence, SETTLED if everything else UNSETTLED)
+
+
+def _first_like(ends: Tensor, j: int) -> int:
+    """Return the first of some states that the j-th is no further from than rounding."""
+    apart = (ends - ends[j]).abs().amax(-1)
+    near = apart <= SAME * (1 + ends[j].abs().max())
+    return int(near.int().argmax()) if near.any() else j

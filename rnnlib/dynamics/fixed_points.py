@@ -248,7 +248,8 @@ def fixed_points(
         disturbance: relative to ``1 + max |x|``. Descent that starts so far from a slow point must
             end no lower; slow points that are nearer to each other count as one.
         dense: up to so many components the Jacobian is formed and all its eigenvalues are found;
-            beyond, products with vectors are used for as long as they serve.
+            beyond, products with vectors are used for as long as they serve; beyond
+            `rnnlib.dynamics.spectra.WHOLE`, alone.
         krylov: for many units, the largest dimension of the spaces that steps are sought in.
         leading: for many units, how many eigenvalues to find.
         progress: whether to show a progress bar over the starts.

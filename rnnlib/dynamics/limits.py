@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlib.dynamics.fixed_points import iterated
 from rnnlib.dynamics.members import Members
 from rnnlib.dynamics.rules import SteadyStateRules
+from rnnlib.dynamics.spectra import WHOLE, leading_eigenvalues
 from rnnlib.systems import System, push_forward
 
 ENTRIES = 2**20  # of the Jacobians worked on at once: at 512 components an interrupt waits a second
@@ -64,8 +66,11 @@ def find_limits(
     *,
     max_period: int,
     rules: SteadyStateRules,
+    found: Limits | None = None,
 ) -> Limits:
     """Find the fixed point or cycle of least period that each orbit is on or tends to.
+
+    Beyond `WHOLE` components no root is looked for, and only orbits at rest are told.
 
     Args:
         members: the orbits.
@@ -74,6 +79,8 @@ def find_limits(
         start: the largest component of their initial states, shape ``(N,)``.
         max_period: the longest period looked for.
         rules: what counts as rounding, as neutral, as a root and as tending to it.
+        found: what is filled in and returned, so that an interrupt leaves what it has; a new one,
+            from `nothing_found`, by default.
     """
     x = tail[-1]
     size = tail.abs().amax((0, -1))  # N
@@ -83,20 +90,15 @@ def find_limits(
     size = torch.where(still, torch.maximum(size, start), size)
     rounding = unit * size
     gaps = recurrences(tail, max_period)
-    found = Limits(
-        torch.zeros(len(x), dtype=torch.int64, device=x.device),
-        x.clone(),
-        x.new_full((len(x),), torch.nan),
-        x.new_full((len(x),), torch.inf),
-        torch.zeros(len(x), dtype=torch.bool, device=x.device),
-    )
+    found = nothing_found(x) if found is None else found
     periods = torch.arange(1, max_period + 1, device=x.device)
     # to be at rest is not to drift by a rounding error in each step either
     resting = (gaps <= rounding) & (gaps[periods * (max_period // periods) - 1] <= 2 * rounding)
     least = torch.where(resting.any(0), 1 + resting.int().argmax(0), 0)
     nearest = 1 + gaps.argmin(0)
     # Along a slow approach every period recurs, so each is first tried as a fixed point.
-    for attempt in (torch.ones_like(nearest), least, nearest):
+    attempts = (torch.ones_like(nearest), least, nearest)
+    for attempt in attempts if x.shape[-1] <= WHOLE else ():
         for period in attempt[found.period == 0].unique().tolist():
             those = ((found.period == 0) & (attempt == period)).nonzero()[:, 0]
             if period > 0 and (period > 1 or attempt is not nearest):
@@ -105,13 +107,34 @@ def find_limits(
     # At rest, and no root that attracts: it repels, or is neutral, or the step is not smooth.
     for period in least[found.period == 0].unique().tolist():
         if period > 0:
-            some = ((found.period == 0) & (least == period)).nonzero()[:, 0]
-            _, matrix = turn(members.pick(index[some]), x[some], period)
-            smooth = torch.isfinite(matrix).all((-1, -2))
-            modulus = torch.full_like(size[some], torch.nan)
-            modulus[smooth] = _moduli(matrix[smooth])[0]
-            _store(found, some, period, x[some], modulus, 0 * rounding[some], True)
+            those = ((found.period == 0) & (least == period)).nonzero()[:, 0]
+            for some in those.split(max(1, ENTRIES // x.shape[-1] ** 2)):
+                modulus = _modulus(members.pick(index[some]), x[some], period)
+                _store(found, some, period, x[some], modulus, 0 * rounding[some], True)
     return found
+
+
+def nothing_found(x: Tensor) -> Limits:
+    """Return what is said of states, shape ``(N, n_x)``, before anything is shown."""
+    return Limits(
+        torch.zeros(len(x), dtype=torch.int64, device=x.device),
+        x.clone(),
+        x.new_full((len(x),), torch.nan),
+        x.new_full((len(x),), torch.inf),
+        torch.zeros(len(x), dtype=torch.bool, device=x.device),
+    )
+
+
+def _modulus(system: System, x: Tensor, period: int) -> Tensor:
+    """Return the leading modulus of ``D f^p`` at states at rest, NaN where it has none."""
+    if x.shape[-1] > WHOLE:  # one state at a time
+        values = leading_eigenvalues(iterated(system, period), x[0], 2).abs()
+        return values.amax()[None].to(x)
+    _, matrix = turn(system, x, period)
+    smooth = torch.isfinite(matrix).all((-1, -2))
+    modulus = x.new_full((len(x),), torch.nan)
+    modulus[smooth] = _moduli(matrix[smooth])[0]
+    return modulus
 
 
 def turn(system: System, x: Tensor, period: int) -> tuple[Tensor, Tensor]:

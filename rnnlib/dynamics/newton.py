@@ -7,7 +7,8 @@ if it halves ``|F|``, or else the best of it and of `damped_steps`. A start ends
 no step lowers ``|F|`` any further: in a local minimum of the speed.
 
 For many units ``A`` is known by its products with vectors alone: the steps are then sought in a
-Krylov space, for all starts at once. Those that it does not serve get the whole matrix.
+Krylov space, for all starts at once. Those that it does not serve get the whole matrix, up to
+`WHOLE` units; beyond, they end where they are.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rnnlib.dynamics.spectra import svd
+from rnnlib.dynamics.spectra import WHOLE, svd
 from rnnlib.systems import System, jacobian, push_forward
 
 # Relative to the largest singular value: from Newton's step to a short one down the slope of |F|.
@@ -130,7 +131,8 @@ def search(
             best_value = torch.where(better[..., None], value, best_value)
 
             resting = active & ~free & ~(ratio < 1 - STILL)
-            at_rest[:, columns] |= resting.reshape(-1, len(columns))
+            if n <= WHOLE:  # beyond, no step of a Krylov space is known to be the best
+                at_rest[:, columns] |= resting.reshape(-1, len(columns))
             active = active & ~resting & ~((residual < tolerance) & (ratio > 0.5))
             spent = torch.where(free & ~(ratio < 0.5), spent + 1, 0)
             lost = free & ((spent >= EXCURSION) | ~torch.isfinite(size))
@@ -153,7 +155,7 @@ def _iterate(system, x, value, active, free, fine, dense: int, krylov: int):
         x, value = _improve(system, x, value, active, free, *space)
         poor = active & ~_halved(value, size) & ~fine
     left = poor.reshape(-1, poor.shape[-1]).any(0)
-    if left.any():
+    if left.any() and x.shape[-1] <= WHOLE:
         x, value = x.clone(), value.clone()
         x[..., left, :], value[..., left, :] = _improve_whole(
             system, begun[..., left, :], begun_value[..., left, :], poor[..., left], free[..., left]

@@ -10,6 +10,7 @@ from torch import Tensor
 from rnnlib.systems import System, jacobian, push_forward
 
 FORMED = 2**23  # entries of the largest Jacobian that is formed only to be multiplied with vectors
+WHOLE = 3000  # components up to which whole Jacobians are worked on, where nothing else serves
 
 
 def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +55,9 @@ def leading_eigenvalues(system: System, x: Tensor, count: int) -> Tensor:
 
     An implicitly restarted Arnoldi iteration finds them from products of the Jacobian with vectors.
     All eigenvalues are returned where that fails, or where even the last of the leading ones is on
-    or outside the unit circle, so that the number outside is always known.
+    or outside the unit circle, so that the number outside is always known. Beyond `WHOLE`
+    components more and more leading ones are sought instead, up to a tenth of all; where that does
+    not do, a NaN behind them says so.
 
     Args:
         system: without batch axes.
@@ -62,7 +65,7 @@ def leading_eigenvalues(system: System, x: Tensor, count: int) -> Tensor:
         count: how many.
 
     Returns:
-        Shape ``(count,)`` or ``(n_x,)``, complex.
+        Shape ``(count,)``, ``(n_x,)`` or, beyond `WHOLE` components, anything between; complex.
 
     Reference:
         R. B. Lehoucq, D. C. Sorensen, C. Yang, "ARPACK users' guide" (1998).
@@ -80,21 +83,24 @@ def leading_eigenvalues(system: System, x: Tensor, count: int) -> Tensor:
 
     operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=product, dtype=np.float64)
     first = np.random.default_rng(0).standard_normal(n)  # the same answer each time
-    if count < n - 1 and np.isfinite(product(first)).all():
+    found = np.full(0, complex("nan"))
+    most = n - 1 if n <= WHOLE else n // 10 + 1
+    while count < most and np.isfinite(product(first)).all():
         try:
             found = scipy.sparse.linalg.eigs(
-                operator,
-                count,
-                v0=first,
-                ncv=min(n, 10 * count),
-                tol=1e-8,
+                operator, count, v0=first, ncv=min(n, 10 * count), tol=1e-8,
                 return_eigenvectors=False,
-            )
-            if np.abs(found).min() < 1:
-                found = found[np.argsort(-np.abs(found), kind="stable")]
-                return torch.as_tensor(found, device=x.device)
+            )  # fmt: skip
         except scipy.sparse.linalg.ArpackError:
-            pass
+            break
+        found = found[np.argsort(-np.abs(found), kind="stable")]
+        if np.abs(found).min() < 1:
+            return torch.as_tensor(found, device=x.device)
+        if n <= WHOLE:
+            break
+        count *= 3
+    if n > WHOLE:
+        return torch.as_tensor(np.append(found, complex("nan")), device=x.device)
     whole = jacobian(system, x) if matrix is None else torch.as_tensor(matrix, device=x.device)
     return eigenvalues(whole)
 

@@ -9,7 +9,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rnnlib.dynamics.kinds import SteadyState
-from rnnlib.dynamics.limits import find_limits, recurrences, root_distance
+from rnnlib.dynamics.limits import (
+    Limits,
+    find_limits,
+    nothing_found,
+    recurrences,
+    root_distance,
+)
 from rnnlib.dynamics.members import Members
 from rnnlib.dynamics.orbits import check_steps
 from rnnlib.dynamics.rules import SteadyStateRules
@@ -191,11 +197,17 @@ class _Search:
 
     def _say_limits(self) -> None:
         """Say which orbits are on a fixed point or cycle or tend to one."""
-        rules, index = self.rules, self.index
-        found = find_limits(
-            self.members, index, self.seen.tail, self.start[index].abs().amax(-1),
-            max_period=self.max_period, rules=rules,
-        )  # fmt: skip
+        found, index = nothing_found(self.seen.tail[-1]), self.index
+        try:
+            find_limits(
+                self.members, index, self.seen.tail, self.start[index].abs().amax(-1),
+                max_period=self.max_period, rules=self.rules, found=found,
+            )  # fmt: skip
+        finally:  # also what was found before an interrupt
+            self._say_found(found, index)
+
+    def _say_found(self, found: Limits, index: Tensor) -> None:
+        """Say what was found of some of the orbits."""
         which = found.period > 0
         if not which.any():
             return

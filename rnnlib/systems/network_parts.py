@@ -79,6 +79,13 @@ def only_layer(module: nn.Module) -> tuple[str, nn.Module]:
         if isinstance(inner, KINDS) and not hasattr(part, "_orig_mod"):
             found[path.replace("._orig_mod", "").replace("_orig_mod.", "")] = inner
     if not found:
+        for part in module.modules():
+            if ".quantized." in type(part).__module__:
+                raise TypeError(
+                    f"module holds a quantised {type(part).__name__}, whose weights are integers "
+                    f"and whose step has no derivative; give the network as it was before it was "
+                    f"quantised."
+                )
         raise TypeError(
             f"module is a {kind}; from_module knows {', '.join(k.__name__ for k in KINDS)}, and "
             f"networks that hold one of them. Wrap any other cell with rnnlib.from_cell(cell, "

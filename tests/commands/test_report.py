@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,13 @@ def test_what_is_wrong_is_one_line(files, change, message, capsys):
     assert main(["report", *files, *QUICK, *change]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_file_that_is_no_checkpoint_is_one_line(files, capsys):
+    Path(files[0]).write_bytes(b"no checkpoint")
+    assert main(["report", *files, *QUICK]) == 2
+    error = capsys.readouterr().err
+    assert files[0] in error and error.count("\n") == 1
 
 
 def test_inputs_of_another_width_are_one_line(files, tmp_path, capsys):

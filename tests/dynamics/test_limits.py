@@ -150,3 +150,34 @@ def test_a_root_is_no_sharper_than_its_eigenvectors_allow():
     system = rnnlib.from_step(lambda x: shift + (x - shift) @ matrix.T, 2)
     assert limits(system, x0 + 1, 30).arrived.tolist() == [True]
     assert limits(system, x0 + 1, 30, sharp=1e-12).arrived.tolist() == [False]
+
+
+def test_beyond_the_largest_jacobian_rest_is_told_with_its_leading_multiplier(monkeypatch):
+    """Hypothesis: at rest on 0 and -0.5 of x' = x (1 + x) / 2 + ..., with products alone; an orbit
+    that is on its way is left to others."""
+    monkeypatch.setattr("rnnlib.dynamics.limits.WHOLE", 2)
+    slopes = torch.linspace(0.5, 0.1, 40, **F64)
+    system = rnnlib.linear(torch.diag(slopes))
+    x0 = torch.ones(2, 40, **F64)
+    assert limits(system, x0, 2000).modulus.tolist() == pytest.approx([0.5, 0.5], abs=1e-7)
+    on_its_way = limits(system, x0, 20)
+    assert on_its_way.period.tolist() == [0, 0]
+
+
+def test_an_interrupt_leaves_what_was_found_before(monkeypatch):
+    """Hypothesis: of three orbits, looked at one by one, the first has its word by then."""
+    monkeypatch.setattr("rnnlib.dynamics.limits.ENTRIES", 1)
+    settle, calls = rnnlib.dynamics.limits._settle, []
+
+    def stops(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return settle(*arguments)
+
+    monkeypatch.setattr("rnnlib.dynamics.limits._settle", stops)
+    system = rnnlib.linear(0.5 * torch.eye(2, **F64))
+    with pytest.warns(UserWarning, match="interrupted"):
+        found = rnnlib.steady_state(system, torch.ones(3, 2, **F64))
+    assert found.kind.tolist() == ["fixed point", "undetermined", "undetermined"]
+    assert found.settled.tolist() == [True, False, False]

@@ -99,3 +99,20 @@ def test_all_eigenvalues_come_where_the_last_asked_for_is_not_inside_the_circle(
     monkeypatch.setattr(spectra.scipy.sparse.linalg, "eigs", fails)
     found = leading_eigenvalues(system, origin, 4)
     torch.testing.assert_close(found.real, values)
+
+
+def test_beyond_what_is_formed_more_and_more_leading_ones_come_or_a_nan_says_that_they_do_not(
+    monkeypatch,
+):
+    """Hypothesis: seven are outside the circle. Of 60, two are sought, then six; eighteen would be
+    more than a tenth: so six and a NaN come. Of 300 eighteen do."""
+    monkeypatch.setattr(spectra, "WHOLE", 10)
+    for n, count in ((60, 7), (300, 18)):
+        values = torch.cat(
+            [torch.linspace(2, 1.1, 7, **F64), torch.linspace(0.9, 0.1, n - 7, **F64)]
+        )
+        system, origin = rnnlib.linear(torch.diag(values)), torch.zeros(n, **F64)
+        found = leading_eigenvalues(system, origin, 2)
+        assert len(found) == count
+        assert found[:6].real.tolist() == pytest.approx(values[:6].tolist(), abs=1e-6)
+        assert bool(found.isnan().any()) == (n == 60)
