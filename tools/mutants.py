@@ -39,10 +39,13 @@ OPERATORS = {
 SERVED = {
     "systems/adapters": "system",
     "dynamics/kinds": "steady_state",
+    "dynamics/entropy": "devices",
     "dynamics/limits": "steady_state",
+    "dynamics/lyapunov": "devices",
     "dynamics/members": "steady_state",
     "dynamics/newton": "fixed_points",
     "dynamics/spectra": "fixed_points",
+    "dynamics/steady_state": "devices",
     "dynamics/watch": "steady_state",
     "memory/comparison": "certificates counterexamples",
     "memory/local_steps": "local_certificates",
@@ -78,7 +81,8 @@ def variants(node):
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield "value", not node.value
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        yield "value", node.value + 1 if isinstance(node.value, int) else node.value * 2
+        small = isinstance(node.value, int) and node.value < 10  # 130001 for 130000 is no fault
+        yield "value", node.value + 1 if small else node.value * 2
     elif isinstance(node, ast.Attribute) and node.attr in METHODS:
         yield "attr", METHODS[node.attr]
     elif isinstance(node, ast.Call):

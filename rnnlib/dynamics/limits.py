@@ -159,7 +159,7 @@ def _settle(members, index, some, x, size, rounding, period, rules, found) -> No
     distance, gap = (start - root).abs().amax(-1), 1 - modulus ** (1 / period)  # per step
     stable = (gap > rules.neutral) & (residual <= rounding)
     # how sharp a root is; the eigenvectors of a matrix far from normal are nearly dependent
-    blur = rounding / gap.clamp(min=rules.neutral) * torch.linalg.cond(vectors).to(rounding)
+    blur = rounding / gap * torch.linalg.cond(vectors).to(rounding)
     blur = torch.minimum(blur.nan_to_num(torch.inf), rules.sharp * size)
     at = stable & (distance <= blur)
     near = stable & ~at

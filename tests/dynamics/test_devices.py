@@ -20,6 +20,7 @@ INPUTS, REST, HELD = torch.randn(40, 2, **F64), torch.zeros(3, **F64), torch.one
 POINT, VALUES = torch.tensor([0.3, -0.2], **F64), torch.tensor([0.5, 1.0], **F64)
 CLOUD = X0 + 0.1 * torch.randn(30, 4, **F64)
 SERIES, TARGETS = torch.rand(300, **F64), torch.zeros(5, 2, **F64)
+REGIMES = torch.tensor([0.6, 0.8, 1.0], **F64)  # a fixed point, a cycle and chaos
 START, MATRIX, RATE = torch.zeros(5, **F64), torch.eye(2, **F64), torch.tensor(3.7, **F64)
 
 
@@ -60,6 +61,9 @@ CALLS = {
     "exponents": lambda: rnnlib.lyapunov_spectrum(NETWORK, REST, 20, inputs=INPUTS).exponents,
     "covariant vectors": lambda: (
         rnnlib.covariant_vectors(NETWORK, REST, 10, burn_in=9, tail=9, inputs=INPUTS).vectors
+    ),
+    "steady states": lambda: (
+        rnnlib.steady_state(line()(REGIMES), X0, budget=1500, burn_in=300, steps=300).exponent
     ),
     "dimension": lambda: rnnlib.kaplan_yorke_dimension(VALUES),
     "entropy": lambda: rnnlib.entropy_along(chaotic_lstm(), CLOUD, 3, 0.0).entropy,

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 import rnnlib
-from rnnlib.dynamics.limits import _least, find_limits, recurrences, root_distance, turn
+from rnnlib.dynamics.limits import (
+    _least,
+    _newton,
+    find_limits,
+    recurrences,
+    root_distance,
+    turn,
+)
 from rnnlib.dynamics.members import Members
 from rnnlib.dynamics.rules import SteadyStateRules
 
@@ -74,9 +81,11 @@ def test_at_rest_on_what_repels_or_has_no_slope():
     the point is one all the same, with none."""
     found = limits(rnnlib.linear(torch.tensor([[2.0]], **F64)), torch.zeros(1, 1, **F64), 10)
     assert found.period.tolist() == [1] and found.modulus.tolist() == [2] and found.arrived.all()
-    cliff = rnnlib.from_function(lambda x, theta: torch.sqrt(x.abs()) * 0, 1)
-    found = limits(cliff, torch.zeros(1, 1, **F64), 10)
-    assert found.period.tolist() == [1] and found.modulus.isnan().all()
+    at = torch.tensor([0.0, 1.0], **F64)  # the slope at 0 is infinite, at 1 it is 1/2
+    cliff = rnnlib.from_function(lambda x, theta: torch.sqrt(x.abs()), 3)
+    found = limits(cliff, at[:, None].expand(2, 3), 10)
+    assert found.period.tolist() == [1, 1] and found.arrived.all()
+    assert found.modulus[0].isnan() and found.modulus[1].item() == pytest.approx(0.5)
 
 
 def test_a_drift_by_a_rounding_error_in_each_step_is_no_rest():
@@ -108,6 +117,53 @@ def test_what_jumps_between_a_root_and_the_orbit_keeps_it_from_tending_there():
     assert found.point[1].item() == pytest.approx(5 / 3)  # 2 - (x - 1) / 2 = x
 
 
+def test_one_component_at_rest_does_not_hide_that_another_is_elsewhere():
+    """Hypothesis: beside a component that has died down, 8 and 3 change places for ever, though
+    Newton's method leads from 8 to 0."""
+
+    def step(x):
+        y = x[..., 1:]
+        y = torch.where(y > 6, 3 + (y - 8) / 2, y / 2) + 6.5 * (y - 3).abs().lt(0.5)
+        return torch.cat([0.01 * x[..., :1], y], dim=-1)
+
+    found = limits(rnnlib.from_step(step, 2), torch.tensor([[1.0, 8.0]], **F64), 40)
+    assert found.period.tolist() == [2]
+    assert found.point[0].tolist() == pytest.approx([0, 8], abs=1e-12)
+
+
+def test_no_step_is_asked_about_a_state_that_is_not_finite_and_none_when_the_root_is_reached():
+    """Hypothesis: on a drift Newton's step is infinite in one component, and that ends the search;
+    on a root the first look does."""
+    taken = []
+
+    def counted(step):
+        def checked(x):
+            assert torch.isfinite(x).all()
+            taken.append(1)
+            return step(x)
+
+        return rnnlib.from_step(checked, 2, derivative="forward")
+
+    drift = counted(lambda x: torch.stack([x[..., 0] + 1, x[..., 1] / 2], -1))
+    x = torch.ones(3, 2, **F64)
+    _newton(Members(drift, x.shape[:1]), torch.arange(3), x, 1, RULES)
+    assert len(taken) == 1
+    taken.clear()
+    halved = counted(lambda x: x / 2)
+    root, residual, matrix = _newton(Members(halved, x.shape[:1]), torch.arange(3), 0 * x, 1, RULES)
+    assert len(taken) == 1 and (residual == 0).all() and (root == 0).all()
+    torch.testing.assert_close(matrix, 0.5 * torch.eye(2, **F64).expand(3, 2, 2))
+
+
+def test_newtons_method_stops_where_it_comes_no_nearer():
+    """Hypothesis: from 1.5 the step on x + atan(20 x) leads further away: what is returned is the
+    start, with its residual, after one look more."""
+    steep = rnnlib.from_function(lambda x, theta: x + torch.atan(20 * x), 1)
+    x = torch.tensor([[1.5]], **F64)
+    root, residual, _ = _newton(Members(steep, x.shape[:1]), torch.arange(1), x, 1, RULES)
+    assert root.item() == 1.5 and residual.item() == pytest.approx(math.atan(30))
+
+
 def test_the_least_period_is_a_divisor():
     """Hypothesis: a fixed point, a 2-cycle and a 4-cycle, asked for at 4, have 1, 2 and 4."""
     r = torch.tensor([2.5, 3.3, 3.5], **F64)
@@ -131,14 +187,14 @@ def test_turning_is_stepping_with_the_product_of_the_jacobians():
 
 
 def test_how_far_ahead_a_root_lies():
-    """Hypothesis: x + 1 - x / 100 has one at 100; x + 1 has none."""
-    pull = torch.tensor([0.01, 0.0], **F64)
+    """Hypothesis: x + 1 - x / 100 has one at 100; x + 1 has none. The largest component counts."""
+    pull = torch.tensor([0.01, 0.0, 0.02], **F64)
     system = rnnlib.from_function(
-        lambda x, theta: x + 1 - theta["pull"][..., None] * x, 1, {"pull": pull}
+        lambda x, theta: x + 1 - theta["pull"][..., None] * x, 2, {"pull": pull}
     )
-    x = torch.tensor([[30.0], [30.0]], **F64)
-    found = root_distance(Members(system, x.shape[:1]), torch.arange(2), x, RULES)
-    assert found.tolist() == pytest.approx([70, torch.inf])
+    x = torch.tensor([[30.0, 95.0], [30.0, 30.0], [49.0, 57.0]], **F64)
+    found = root_distance(Members(system, x.shape[:1]), torch.arange(3), x, RULES)
+    assert found.tolist() == pytest.approx([70, torch.inf, 7])
 
 
 def test_a_root_is_no_sharper_than_its_eigenvectors_allow():

@@ -161,3 +161,14 @@ def test_where_products_do_not_serve_the_whole_matrix_does():
     whole, poor = run(system, starts), run(system, starts, dense=1, krylov=1)
     torch.testing.assert_close(poor.x, whole.x, atol=1e-9, rtol=0)
     assert (poor.residual < 1e-10).all()
+
+
+def test_each_start_is_damped_by_its_own_size():
+    """Hypothesis: where Newton's step on x + atan(k x) leads away for good, twenty starts of two
+    systems all come back, as each does alone."""
+    k = torch.tensor([[20.0], [30.0]], **F64)
+    steep = rnnlib.from_function(
+        lambda x, theta: x + torch.atan(theta["k"][..., None] * x), 1, {"k": k}
+    )
+    found = run(steep, torch.linspace(1.5, 2.5, 20, **F64)[:, None])
+    assert (found.residual < 1e-10).all() and found.x.abs().max() < 1e-10

@@ -1,6 +1,7 @@
 """The words of `steady_state`, each with systems of which it is true and of which it is not."""
 
 import math
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -94,8 +95,21 @@ def test_a_slow_approach_is_a_fixed_point_that_is_not_reached_and_every_text_say
     assert not found.settled
     for text in (found.describe(), found.explain(), repr(found)):
         assert "fixed point, not reached yet" in text
-    distance = float(str(found.reason).split(": ")[1].split(" away")[0])
-    assert distance <= away * 1.06 and found.end.abs().max() < 1e-12
+    told = re.fullmatch(
+        "it tends there: (.*) away, shrinking e-fold in (.*) steps", str(found.reason)
+    )
+    assert float(told[1]) <= away * 1.06 and found.end.abs().max() < 1e-12
+    rate = torch.linalg.eigvals(matrix).abs().max().item()
+    assert float(told[2]) == pytest.approx(-1 / math.log(rate), rel=6e-3)
+
+
+def test_the_time_that_a_slow_cycle_takes_is_told_in_steps():
+    """Hypothesis: near its birth the logistic 2-cycle shrinks by 4 + 2 r - r^2 in two steps."""
+    r = 3.0005
+    found = rnnlib.steady_state(rnnlib.logistic(r), 0.3 * ONE, budget=5000)
+    assert found.describe() == "period 2, not reached yet"
+    steps = -2 / math.log(4 + 2 * r - r**2)
+    assert f"shrinking e-fold in {steps:.3g} steps" in str(found.reason)
 
 
 def test_the_tolerance_is_the_part_of_the_way_that_may_be_left():
@@ -121,11 +135,15 @@ def test_a_fixed_point_that_repels_says_so():
 
 
 def test_at_the_flip_nothing_is_claimed_and_beside_it_the_right_thing():
-    """Hypothesis: r = 3 settles as 1 / sqrt(t); below is a fixed point, above a 2-cycle."""
-    r = torch.tensor([2.999, 3.0, 3.001], **F64)
-    found = rnnlib.steady_state(rnnlib.logistic(r), 0.3 * ONE, budget=30_000)
-    assert found.kind.tolist() == ["fixed point", "still settling", "periodic"]
-    assert found.period.tolist() == [1, 0, 2] and "steps shorten by" in found.reason[1]
+    """Hypothesis: r = 3 settles as 1 / sqrt(t), whose steps shorten by 40 % from [4000, 6000] to
+    [6000, 8000]; below is a fixed point, above a 2-cycle, and chaos beside them is seen."""
+    r = torch.tensor([2.999, 3.0, 3.001, 3.9], **F64)
+    found = rnnlib.steady_state(rnnlib.logistic(r), 0.3 * ONE, budget=8000)
+    assert found.kind.tolist() == ["fixed point", "still settling", "periodic", "chaotic"]
+    assert found.period.tolist() == [1, 0, 2, 0]
+    part = 1 - (6000**-0.5 - 8000**-0.5) / (4000**-0.5 - 6000**-0.5)
+    told = f"after 8000 steps its steps shorten by {100 * part:.2g} % from half to half"
+    assert found.reason[1] == told
 
 
 def test_an_orbit_beside_an_attractor_does_not_count_as_on_its_way():
@@ -172,6 +190,7 @@ def test_every_period_of_a_contraction_that_jumps_is_the_period():
         recurs = (end[1:] - end[0]).abs()[:, i] < 1e-12
         assert period == 1 + int(recurs.int().argmax())
     assert found.exponent.tolist() == pytest.approx([math.log(0.99)] * 60, rel=1e-6)
+    assert found.exponent_error.max() < 1e-9 and found.residual[found.settled].max() < 1e-6
 
 
 def test_a_recurrence_is_judged_at_the_size_of_the_state():
@@ -203,6 +222,8 @@ def test_an_irrational_rotation_is_quasi_periodic_and_a_rational_one_periodic():
     assert [found.describe((i,)) for i in range(2)] == ["quasi-periodic", "neutral period 7"]
     assert found.period.tolist() == [0, 7] and found.settled.all()
     assert found.exponent.abs().max() < 1e-9
+    # of all periods up to 64, 55 comes nearest to a whole number of golden turns
+    assert found.residual[0].item() == pytest.approx(2 * abs(math.sin(55 * GOLDEN / 2)), rel=0.02)
 
 
 def test_a_nearly_rational_rotation_that_has_not_gone_round_is_left_open():
@@ -237,6 +258,12 @@ def test_growth_without_bound_is_neither_chaos_nor_a_circle_nor_a_fixed_point():
     for found in (drift, slow):
         assert found.describe() == "unbounded, still growing" and not found.settled
         assert "still grows" in repr(found)
+    rules = SteadyStateRules(growth=1e3)
+    some = rnnlib.steady_state(scalar(lambda x: 1.002 * x), ONE, budget=8000, rules=rules)
+    # of the stretches from 2000 to 4000 and from 4000 to 8000
+    factor = (1.002**8000 - 1.002**4001) / (1.002**4000 - 1.002**2001)
+    told = f"its extent grew by a factor of {factor:.2g} over 8000 steps and still grows"
+    assert str(some.reason) == told and not some.settled
     early = rnnlib.steady_state(scalar(lambda x: x + 1), 2e6 * ONE, budget=10_000)
     assert early.kind == "undetermined" and "grows" in str(early.reason)
 
@@ -250,6 +277,11 @@ def test_beyond_the_bound_and_not_a_number_are_unbounded_and_neighbours_are_unto
     rest = scalar(lambda x: x)
     assert rnnlib.steady_state(rest, 1e9 * ONE).kind == "fixed point"
     assert rnnlib.steady_state(rest, 1e9 * ONE, bound=1e8).kind == "unbounded"
+    assert rnnlib.steady_state(rest, -1e9 * ONE, bound=1e8).kind == "unbounded"
+    swap = rnnlib.from_step(lambda x: x.flip(-1), 2)  # only one of its two components is beyond
+    apart = torch.tensor([0.1, 5.0], **F64)
+    assert rnnlib.steady_state(swap, apart, bound=1.0).kind == "unbounded"
+    assert rnnlib.steady_state(swap, apart, bound=5.0).describe() == "neutral period 2"
 
 
 @pytest.mark.parametrize(
@@ -344,7 +376,34 @@ def test_the_budget_is_kept():
         return x + 1
 
     rnnlib.steady_state(rnnlib.from_step(step, 1), ONE, burn_in=100, steps=500, budget=3000)
-    assert 1500 < len(taken) <= 3000 + 100
+    assert 3000 <= len(taken) <= 3000 + 100
+
+
+@pytest.mark.parametrize(
+    ("options", "spent"),
+    [
+        ({"burn_in": 100, "steps": 500, "budget": 3000}, 3000),  # 500, 1000, 1400
+        ({"burn_in": 100, "steps": 500, "budget": 2000}, 1600),  # what is left is under 500
+        ({"burn_in": 100, "steps": 500, "budget": 8300}, 7600),  # or under a quarter of the last
+        ({"burn_in": 100, "steps": 500, "budget": 8800}, 8800),
+        ({"burn_in": 0, "steps": 1, "budget": 0}, 3 * 64),  # one stretch is always watched
+        ({"burn_in": 7, "steps": 1, "budget": 0, "max_period": 2}, 7 + 16),
+    ],
+)
+def test_stretches_double_until_what_is_left_is_too_short_to_tell_more(options, spent):
+    found = rnnlib.steady_state(DRIFT, ONE, **options)
+    assert str(found.reason).startswith(f"after {spent} steps ")
+
+
+def test_a_cycle_of_the_longest_period_looked_for_is_found_by_its_root():
+    """Hypothesis: period 4 with max_period 4 has no reason, with 3 it says that it is longer."""
+    four, three = (
+        rnnlib.steady_state(rnnlib.logistic(3.5), 0.3 * ONE, max_period=p) for p in (4, 3)
+    )
+    assert four.describe() == three.describe() == "period 4"
+    assert four.reason == "" and three.reason == "longer than max_period=3"
+    assert three.exponent.item() == pytest.approx(four.exponent.item(), rel=1e-9)
+    assert three.residual < 1e-12 and three.settled and three.exponent_error < 1e-9
 
 
 def test_a_batch_over_parameters_and_starts_is_the_orbits_one_by_one():

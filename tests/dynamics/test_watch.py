@@ -53,6 +53,16 @@ def test_a_stretch_tells_steps_growth_and_the_last_states_in_whatever_pieces_it_
     assert watch(system, x0, None, 50, 20, bar()).stretch is None
 
 
+def test_projections_are_as_large_as_the_components_of_the_way():
+    """Hypothesis: of 400 ways in random directions of 64 dimensions, the root mean square of a
+    projection is that of a component, within a fifth."""
+    ways = torch.randn(40, 10, 64, generator=torch.Generator().manual_seed(3), **F64)
+    steps = iter(ways)
+    system = rnnlib.from_step(lambda x: next(steps), 64)
+    found = watch(system, torch.zeros(10, 64, **F64), None, 40, 2, bar())
+    assert found.seen.square().mean().sqrt().item() == pytest.approx(1, rel=0.2)
+
+
 def test_a_stretch_ends_where_no_orbit_is_left(monkeypatch):
     """Hypothesis: one orbit that has left does not stop the others; when all have, no step more."""
     taken = []
