@@ -4,6 +4,11 @@ A `System` is a one-step map over a flat state, equation (1) of the paper; every
 system and nothing else. Start with ``from_module(torch.nn.LSTM(...))``.
 """
 
+from rnnlib import stopping
+
+if stopping.is_command():  # else Ctrl-C would leave a traceback while torch is imported
+    stopping.end_imports()
+
 from rnnlib.diagnosis import Report, Watch, report, watch
 from rnnlib.dynamics import (
     LyapunovSpectrum,

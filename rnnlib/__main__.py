@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 
+from rnnlib import stopping
 from rnnlib.commands import report
 from rnnlib.files import FileError
 
@@ -50,22 +51,25 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return the exit status, 2 for what the user can mend."""
+    """Run a command; return the exit status: 2 for what the user can mend, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a path that the terminal cannot show stops nothing
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     options = parser().parse_args(arguments)
+    # A report that is interrupted tells what it has found; the others store whole results only
+    kind = KeyboardInterrupt if options.act is report.act else stopping.Stopped
     try:
-        status = options.act(options)
-        sys.stdout.flush()
+        with stopping.heeded(kind):
+            status = options.act(options)
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # as of `list | head`: who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, stopping.Stopped) as stopped:
+        print(stopping.LINE, file=sys.stderr)
+        return getattr(stopped, "status", stopping.Stopped.status)
     except Exception as error:
         if (text := explain(error)) is None:
             raise

@@ -2,17 +2,16 @@
 
 import math
 import os
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from rnnlib.commands.run import root_of
 from rnnlib.runs import batch as batches
-from rnnlib.runs import engine, runner, store
+from rnnlib.runs import chapters, engine, runner, store
+from rnnlib.stopping import Stopped
 
-CHECKOUT = Path(__file__).parents[2]
-EXPERIMENTS = CHECKOUT / "experiments.toml"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments.toml"
 HOME = Path("_build/batch")
 
 
@@ -61,30 +60,49 @@ def act(options) -> int:
     gpu = options.device.startswith("cuda")
     configs = [config for target in targets for config in target.configs]
     planned = batches.plan(root, configs, gpu)
-    jobs = options.jobs or (100 if options.slurm is not None else 1 if gpu else os.cpu_count())
+    jobs = options.jobs or (100 if options.slurm is not None else 1 if gpu else os.cpu_count() or 1)
     _say(targets, planned, root, jobs, options.minutes)
-    if options.dry_run or not planned:
+    due = partial(_due, _folders_by_chapter(targets, options), root)
+    if waiting := due():
+        print(f"Runs that are not drawn yet: {', '.join(source.stem for source in waiting)}.")
+    if options.dry_run or not (planned or waiting):
         return 0
-    if options.slurm is None:
-        runner.check_device(options.device)
-    engine.find_snakemake()
+    if planned:
+        engine.find_snakemake()
+        if options.slurm is None:
+            runner.check_device(options.device)
     planned, too_long = _fitting(planned, options.minutes)
     for p in too_long:
         print(f"left out: {p.config}: one epoch takes about {engine.duration(p.cost.epoch)}.")
-    if not planned:
+    if not (planned or due()):
         print("Nothing fits into the time.")
         return 0
     folder = engine.new_folder(HOME)
     print(f"The plan and a log of each run: {folder}", flush=True)
-    how = {"jobs": jobs, "device": options.device, "until": until, "slurm": options.slurm}
-    engine.run_batch(planned, root, folder, **how)
-    if busy := [p for p in planned if engine.was_busy(p, folder)]:
-        print(f"{len(busy)} runs were at work elsewhere; waiting for these.", flush=True)
-        engine.run_batch(busy, root, folder, busy="wait", **how)
-    failed = _tell_ends(planned, folder)
-    if not options.no_chapters:
-        failed += _execute_chapters(targets, planned, root, folder, until)
+    failed = _make(planned, root, folder, jobs, options, until) if planned else 0
+    for source in due():
+        failed += _draw(source, root, folder, until)
     return 2 if failed else 0
+
+
+def _make(planned, root: Path, folder: Path, jobs: int, options, until: float | None) -> int:
+    """Make runs, tell how each has ended; return how many failed."""
+    try:
+        in_time = _run(planned, root, folder, jobs, options, until)
+    except Stopped:
+        _tell_ends(planned, folder, False)
+        raise
+    return _tell_ends(planned, folder, in_time)
+
+
+def _run(planned, root: Path, folder: Path, jobs: int, options, until: float | None) -> bool:
+    """Run what is planned; return whether each run had its turn."""
+    how = {"jobs": jobs, "device": options.device, "until": until, "slurm": options.slurm}
+    in_time = engine.run_batch(planned, root, folder, **how)
+    if in_time and (busy := [p for p in planned if engine.was_busy(p, folder)]):
+        print(f"{len(busy)} runs were at work elsewhere; waiting for these.", flush=True)
+        in_time = engine.run_batch(busy, root, folder, busy="wait", **how)
+    return in_time
 
 
 def _chosen(targets: dict[str, batches.Target], names: list[str]) -> list[batches.Target]:
@@ -134,49 +152,59 @@ def _fitting(planned: list[batches.Planned], minutes: float | None):
     return fits, [p for p in planned if p not in fits]
 
 
-def _tell_ends(planned: list[batches.Planned], folder: Path) -> int:
+def _tell_ends(planned: list[batches.Planned], folder: Path, in_time: bool) -> int:
     """Print how each run ended, and return how many failed."""
+    if in_time and all(engine.last_line(p, folder) is None for p in planned):
+        raise batches.BatchError(f"nothing was run; see {folder / 'engine.log'}.")
     failed = 0
     for p in planned:
-        last = engine.last_line(p, folder)
-        if last is None or store.is_done(p.folder) or last.lower().startswith("stopped"):
-            continue
-        failed += 1
-        why = last.removeprefix("error: ") or f"killed, or never begun; {folder / 'engine.log'}"
-        print(f"failed: {p.config}: {why} (see {engine.log_of(p, folder)})")
+        if why := engine.failure(p, folder, in_time):
+            failed += 1
+            print(f"failed: {p.config}: {why} (see {engine.log_of(p, folder)})")
     done = sum(store.is_done(p.folder) for p in planned)
     left = len(planned) - done - failed
-    print(f"{done} runs done, {failed} failed, {left} to go on with by the same command.")
-    if left and all(engine.last_line(p, folder) is None for p in planned):
-        raise batches.BatchError(f"nothing was run; see {folder / 'engine.log'}.")
+    ends = f"{done} runs done, {failed} failed, {left} to go on with by the same command."
+    print(ends if in_time else f"Stopped: {ends}", flush=True)
     return failed
 
 
-def _execute_chapters(targets, planned, root: Path, folder: Path, until: float | None) -> int:
-    """Execute the chapters of runs that have been made; the executed notebook is kept."""
-    made = {p.config for p in planned if store.is_done(p.folder)}
-    chapters = {t.chapter for t in targets if t.chapter and made & {*t.configs}}
-    failed = 0
-    for chapter in sorted(chapters):
-        source = CHECKOUT / "book" / f"{chapter}.ipynb"
-        if until is not None and time.time() > until:
-            print(f"{chapter}: not drawn again, the time is up.")
-            continue
-        if not source.exists():
-            print(f"{chapter}: not drawn again, {source} is not there.")
-            continue
-        result = folder / source.name
-        command = [sys.executable, "-m", "papermill", str(source), str(result)]
-        environment = os.environ | {"RNNLIB_RESULTS": str(root.absolute())}
-        environment.pop("MPLBACKEND", None)  # figures are to go into the notebook
-        log = folder / "log" / f"{chapter}.log"
-        with open(log, "w") as file:
-            done = subprocess.run(
-                [*command, "--cwd", str(source.parent), "--no-progress-bar"],
-                stdout=file,
-                stderr=file,
-                env=environment,
-            )
-        failed += done.returncode != 0
-        print(f"{chapter}: {result}" if done.returncode == 0 else f"failed: {chapter}: see {log}")
-    return failed
+def _folders_by_chapter(targets: list[batches.Target], options) -> dict[Path, list[Path]]:
+    """Return by chapter the folders of the runs that it draws."""
+    folders: dict[Path, list[Path]] = {}
+    for target in targets:
+        if target.chapter and not options.no_chapters:
+            source = Path(options.file).parent / "book" / f"{target.chapter}.ipynb"
+            if not source.exists():
+                raise batches.BatchError(
+                    f"{options.file}, [{target.name}]: chapter is {target.chapter!r}, and {source} "
+                    "is not there. Correct the name, or leave the chapters out by --no-chapters."
+                )
+            of = [store.folder_of(root_of(options), config) for config in target.configs]
+            folders.setdefault(source, []).extend(of)
+    return folders
+
+
+def _stamp(source: Path) -> Path:
+    """Return the file that tells when a chapter was drawn."""
+    return HOME / "drawn" / source.stem
+
+
+def _due(folders: dict[Path, list[Path]], root: Path) -> list[Path]:
+    """Return the chapters that have runs to draw which they have not drawn yet."""
+    return [path for path, of in folders.items() if chapters.is_due(_stamp(path), root, of)]
+
+
+def _draw(source: Path, root: Path, folder: Path, until: float | None) -> int:
+    """Execute a chapter; the executed notebook is kept. Return whether it failed."""
+    name = source.stem
+    if until is None or time.time() < until:
+        (folder / "log").mkdir(exist_ok=True)
+        drawn = chapters.execute(source, folder, root, stamp=_stamp(source), until=until)
+        if drawn.failure:
+            print(f"failed: {name}: {drawn.failure} (see {drawn.notebook})", flush=True)
+            return 1
+        if drawn.in_time:
+            print(f"{name}: {drawn.notebook}", flush=True)
+            return 0
+    print(f"{name}: not drawn, the time is up; the same command draws it.", flush=True)
+    return 0

@@ -9,7 +9,7 @@ except ImportError as error:
         'pip install "rnnlib[batch]".'
     ) from error
 
-from rnnlib.runs import batch, comparison, engine, runner, scoreboard, store
+from rnnlib.runs import batch, chapters, comparison, engine, runner, scoreboard, store
 from rnnlib.runs.audit import FAULTS, Finding, verify
 from rnnlib.runs.comparison import Attempt, Cell, board, counts, verdict
 from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, configure
@@ -57,6 +57,7 @@ __all__ = [
     "comparison",
     "configure",
     "crossing_between",
+    "chapters",
     "engine",
     "loss_jumps",
     "observed_input",

@@ -13,17 +13,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from rnnlib.files import write_text
 from rnnlib.runs import store
 from rnnlib.runs.batch import BatchError, Planned, as_json, command_of, epochs_done, id_of
+from rnnlib.stopping import STATUSES, noted, put_off
 
 TELL_EVERY = 30.0  # seconds
 SOME = 60.0  # seconds of work, by the estimates, before the time left is told
 GRACE = 60.0  # seconds after the end of the time in which epochs may end
+PATIENCE = 10.0  # seconds in which a process that is interrupted may end before it is killed
+CANCELLING = 60.0  # seconds in which the jobs of SLURM may be cancelled
 SNAKEFILE = Path(__file__).with_name("Snakefile")
 
 
@@ -67,8 +71,8 @@ def run_batch(
     until: float | None = None,
     slurm: str | None = None,
     busy: str = "skip",
-) -> int:
-    """Run what is planned; return the engine's exit status, 0 if no run failed.
+) -> bool:
+    """Run what is planned; return whether each had its turn, so that none was stopped in time.
 
     Args:
         planned: the missing runs, in the order in which they start.
@@ -100,35 +104,77 @@ def run_batch(
         if not _has_accounting():
             arguments += ["--slurm-status-command", "squeue"]  # sacct would never tell of an end
     environment = os.environ | {"PYTHONPATH": _python_path(), "OMP_NUM_THREADS": _threads()}
-    shutil.rmtree(folder / "ended", ignore_errors=True)
+    for name in ("ended", "failing", "failed"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "failing").mkdir()
+    how = {"patience": PATIENCE if slurm is None else CANCELLING, "env": environment}
     with open(folder / "engine.log", "a") as log:
-        engine = subprocess.Popen(
-            arguments, stdout=log, stderr=log, env=environment, start_new_session=True
-        )
+        with interruptible(arguments, stdout=log, stderr=log, **how) as engine:
+            try:
+                return _watch(engine, planned, until)
+            finally:  # what fails from here on has been interrupted
+                os.replace(folder / "failing", folder / "failed")
+
+
+@contextmanager
+def interruptible(
+    arguments: list[str], *, patience: float = PATIENCE, **options
+) -> Iterator[subprocess.Popen]:
+    """Start a process with a session of its own; at the end of the block nothing of it is left.
+
+    Args:
+        arguments: the command.
+        patience: how many seconds it has to end, once interrupted, before it is killed. Workers
+            may be: they go on from their checkpoints.
+        options: of `subprocess.Popen`.
+    """
+    process = None
+    try:
+        with noted():  # between its start and its name it could not be ended
+            process = subprocess.Popen(arguments, start_new_session=True, **options)
+        yield process
+    finally:
+        if process is not None:
+            with put_off():
+                _end(process, patience)
+
+
+def _end(process: subprocess.Popen, patience: float) -> None:
+    """Interrupt a process and all that it has started, then kill what is left."""
+    for number in (signal.SIGINT, signal.SIGKILL):
         try:
-            _watch(engine, planned, until)
-        finally:
-            if engine.poll() is None:
-                os.killpg(engine.pid, signal.SIGINT)  # the workers too; they go on from checkpoints
-                engine.wait()
-    return engine.returncode
+            os.killpg(process.pid, number)
+        except (ProcessLookupError, PermissionError):  # nothing of it is left
+            pass
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            pass
 
 
-def _watch(engine: subprocess.Popen, planned, until) -> None:
-    """Wait for the engine, tell how far it is; stop it where an epoch outlasts the time."""
+def _watch(engine: subprocess.Popen, planned, until) -> bool:
+    """Wait for the engine, tell how far it is; let it begin nothing more once the time is up.
+
+    Returns whether it has ended by itself. Where an epoch outlasts the time it has not ended.
+    """
     before = {p.folder: epochs_done(p.folder) for p in planned}
     started = told = time.time()
+    in_time = True
     while engine.poll() is None:
         try:
             engine.wait(1.0)
         except subprocess.TimeoutExpired:
             pass
         now = time.time()
+        if until is not None and now > until and in_time:
+            in_time = False
+            engine.send_signal(signal.SIGTERM)  # waits for the runs under way, begins no others
         if until is not None and now > until + GRACE:
-            return
+            break
         if now - told > TELL_EVERY:
             told = now
             print(progress(planned, before, now - started), flush=True)
+    return in_time
 
 
 def log_of(planned: Planned, folder: Path) -> Path:
@@ -143,6 +189,29 @@ def last_line(planned: Planned, folder: Path) -> str | None:
     except OSError:
         return None
     return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def failure(planned: Planned, folder: Path, in_time: bool) -> str | None:
+    """Return why a run failed; None if it has ended, or can go on.
+
+    Args:
+        planned: the run.
+        folder: of the batch.
+        in_time: whether each run had its turn, see `run_batch`.
+    """
+    last = last_line(planned, folder) or ""
+    if store.is_done(planned.folder) or last.lower().startswith("stopped"):
+        return None
+    try:
+        status = int((folder / "failed" / id_of(planned.config)).read_text())
+    except (OSError, ValueError):
+        if not in_time:  # it was ended together with what runs it, or had not begun
+            return None
+        return f"it was killed, or never begun; {folder / 'engine.log'}"
+    if status in STATUSES:
+        return None
+    killed = f"killed by signal {status - 128}"
+    return killed if status > 128 else last.removeprefix("error: ") or f"exit status {status}"
 
 
 def was_busy(planned: Planned, folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -21,6 +22,7 @@ from rnnlib.runs.batch import (
 )
 from rnnlib.runs.engine import find_snakemake
 from rnnlib.runs.experiments import EXPERIMENTS, configure
+from rnnlib.stopping import LINE
 
 GRID = """
 [grid]
@@ -152,9 +154,9 @@ needs_engine = pytest.mark.skipif(
 )
 
 
-def batch(grid, root, *options):
+def batch(grid, root, *options, before=""):
     arguments = ["batch", "--file", grid, "--root", root, "--jobs", "2", "--no-chapters", *options]
-    return process(arguments, f"import os; os.chdir({str(root.parent)!r})")
+    return process(arguments, f"import os; os.chdir({str(root.parent)!r})\n{before}")
 
 
 @needs_engine
@@ -233,3 +235,31 @@ def test_two_batches_at_once_make_each_run_once(grid, tmp_path):
         folder = store.folder_of(root, config)
         parts = store.parse_json(folder, "provenance.json")["parts"]
         assert store.is_done(folder) and len(parts) == 1
+
+
+@needs_engine
+@pytest.mark.parametrize(("asked", "status"), [("SIGINT", 130), ("SIGTERM", 143), (None, 0)])
+def test_a_batch_ended_while_its_runs_are_imported_is_a_clean_stop(asked, status, grid, tmp_path):
+    """Hypothesis: no failure and no traceback, by a signal or by the time; all of it is gone."""
+    root = tmp_path / "store"
+    grid.write_text(GRID.replace("[50, 52, 54, 56, 58]", "[50]").replace('"ornn", ', ""))
+    if asked is None:  # its 36 seconds are up within the first run
+        (tmp_path / "slow").mkdir()
+        (tmp_path / "slow" / "pandas.py").write_text("import time\ntime.sleep(1000)")
+        before = "from rnnlib.runs import engine; import os; engine.GRACE = 0.0; "
+        before += f"os.environ['PYTHONPATH'] = {str(tmp_path / 'slow')!r}"
+        one = batch(grid, root, "--minutes", "0.6", before=before)
+    else:
+        one = batch(grid, root)
+        deadline = time.monotonic() + 120
+        while not [*tmp_path.glob("_build/batch/*/log/*.log")]:  # it is told where to write first
+            assert one.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        one.send_signal(getattr(signal, asked))
+    out, error = one.communicate(timeout=120)
+    assert "Stopped: 0 runs done, 0 failed, 2 to go on with" in out, out + error
+    assert one.returncode == status and error == (f"{LINE}\n" if asked else "")
+    assert subprocess.run(["pgrep", "-f", str(root)], stdout=subprocess.PIPE).stdout == b""
+    if asked == "SIGINT":
+        out, error = batch(grid, root).communicate(timeout=300)
+        assert "2 runs done, 0 failed, 0 to go on with" in out, out + error
