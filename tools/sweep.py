@@ -54,7 +54,7 @@ def main():
     for name in chosen:
         print(f"{name}: {SETTINGS[name]}", flush=True)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
-        # One process runs them: the machine's other core has work of its own while this runs.
+        command += ["--numprocesses", "2", "--dist", "loadfile"]
         done = subprocess.run(command, cwd=ROOT, env=os.environ | SETTINGS[name])
         failed += [name] if done.returncode else []
     sys.exit(f"these settings failed: {', '.join(failed)}" if failed else 0)
