@@ -39,6 +39,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_a_run_killed_again_and_again_gives_the_history_of_one_never_killed(tmp_path):
     sizes = {"model": "ornn-rebased", "epochs": 120, "n_hidden": 20, "record_every": 40}
+    sizes |= {"record_burn_in": 50, "record_steps": 20, "length": 24}
     config = configure("sine", "quick", **sizes)
     folder = store.folder_of(tmp_path / "killed", config)
     options = [f"--{key.replace('_', '-')}={value}" for key, value in sizes.items()]
@@ -62,7 +63,7 @@ def test_a_run_killed_again_and_again_gives_the_history_of_one_never_killed(tmp_
                 os.kill(process.pid, signal.SIGKILL)
                 kills += 1
                 break
-            time.sleep(0.001)
+            time.sleep(0.005)
         process.communicate()
     assert kills == 2 and not store.is_done(folder)
     process = start()
