@@ -1,7 +1,7 @@
 # Each command does its own set-up. For PyTorch without CUDA, which is a smaller download:
 #   make book PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab bench mutants sweep clean batch reproduce test-batch test-slurm
+.PHONY: help book test serve lab bench mutants sweep clean batch reproduce test-batch test-slurm test-oldest
 
 # The first Python that is new enough; pass PYTHON=... to choose another.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11; do \
@@ -77,6 +77,17 @@ test-batch: $(READY) $(ENGINE) ## run real batches, with kills and failures; tak
 test-slurm: $(READY) $(ENGINE) ## run a batch on a real SLURM of one node (root; Debian's slurm-wlm and munge)
 	RNNLIB_TEST_SLURM=1 $(BIN)/python -m pytest tests/runs/test_slurm.py
 
+# The folders whose tests need nothing but the core, and the wheel's own: a fresh environment of the
+# oldest packages, without any extra, into which the package is installed as a user would.
+OLDEST_PYTHON ?= python3.11
+OLDEST := .venv-oldest/.installed
+CORE_TESTS := $(addprefix tests/,nn tasks systems dynamics training memory smoothness diagnosis figures)
+
+test-oldest: $(OLDEST) ## the core with the oldest packages that it takes, and a report from its wheel
+	rm -rf build
+	.venv-oldest/bin/python -m pip install --quiet --no-compile --no-deps --force-reinstall .
+	RNNLIB_TEST_INSTALLED=1 .venv-oldest/bin/python -m pytest tests/test_release.py $(CORE_TESTS)
+
 mutants: $(READY) ## would the tests notice? MODULE=dynamics/lyapunov or dynamics, COUNT=60, SEED=0, TESTS="..."
 	$(BIN)/python tools/mutants.py $(MODULE) --count $(or $(COUNT),60) --seed $(or $(SEED),0) \
 		$(if $(TESTS),--tests $(TESTS))
@@ -102,4 +113,9 @@ $(READY): requirements.txt requirements-networks.txt pyproject.toml
 $(ENGINE): requirements-batch.txt
 	$(PYTHON) -m venv .venv-batch
 	.venv-batch/bin/python -m pip install --quiet --no-compile -r requirements-batch.txt
+	@touch $@
+
+$(OLDEST): requirements-oldest.txt
+	$(OLDEST_PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --no-compile $(PIP_ARGS) -r requirements-oldest.txt
 	@touch $@

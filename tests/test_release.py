@@ -1,11 +1,14 @@
 """What is released: one version, and a core that needs nothing of the extras."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 import rnnlib
 
@@ -23,6 +26,8 @@ EXTRAS = {
     "anywidget",
     "papermill",
     "seaborn",
+    "onnx",
+    "safetensors",
 }
 # The rooms and files that need an extra, and say so in `pyproject.toml`.
 BESIDE_THE_CORE = (
@@ -62,6 +67,13 @@ def test_every_pinned_or_extra_package_of_the_core_is_in_the_requirements():
         for p in extra
     ]
     assert (CORE | set(extras) - {"rnnlib"}) <= set(pinned)
+
+
+def test_what_the_core_declares_as_oldest_is_what_is_tested():
+    tested = (ROOT / "requirements-oldest.txt").read_text()
+    for line in PROJECT["dependencies"]:
+        name, version = line.split(">=")
+        assert re.search(rf"^{name}=={re.escape(version)}(\.\d+)*$", tested, re.M), line
 
 
 WITHOUT_EXTRAS = """
@@ -108,3 +120,33 @@ def test_what_needs_an_extra_names_it():
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode != 0 and f'pip install "rnnlib[{extra}]"' in done.stderr, done.stderr
+
+
+REPORT_ON_A_FILE = """
+import importlib.util, pathlib, sys
+
+import numpy, torch
+import rnnlib
+
+assert "site-packages" in rnnlib.__file__, rnnlib.__file__
+assert not [name for name in sys.argv[1:] if importlib.util.find_spec(name)]
+torch.manual_seed(0)
+network = torch.nn.GRU(2, 4)
+torch.save(network.state_dict(), "net.pt")
+inputs = torch.randn(30, 3, 2)
+numpy.save("x.npy", inputs.numpy())
+found = rnnlib.report(network, inputs, budget=20.0, progress=False)
+assert not [a.words for a in found.answers.values() if a.state == "failed"]
+"""
+
+
+@pytest.mark.skipif("RNNLIB_TEST_INSTALLED" not in os.environ, reason="make test-oldest")
+def test_the_installed_wheel_reports_in_an_environment_without_any_extra(tmp_path):
+    """Hypothesis: what was built holds all files that a report needs, in Python and in a shell."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    where = {"cwd": tmp_path, "env": environment, "check": True}
+    absent = sorted(EXTRAS - {"filelock"})  # torch brings that one
+    subprocess.run([sys.executable, "-P", "-c", REPORT_ON_A_FILE, *absent], **where)
+    report = ["report", "net.pt", "--inputs", "x.npy", "--budget", "20", "--quiet"]
+    subprocess.run([sys.executable, "-P", "-m", "rnnlib", *report], **where)
+    assert "<svg" in (tmp_path / "net.html").read_text()

@@ -1,5 +1,6 @@
 """A network from a file, without running anything that the file brings: never a pickle."""
 
+import io
 import json
 import re
 import zipfile
@@ -17,6 +18,8 @@ GATES = {4: "lstm", 3: "gru", 1: "rnn"}  # rows of the recurrent matrix over its
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 RECURRENT = re.compile(r"(.*?)(weight_hh|weight_hh_l0)$")
 EXPORTED = "data/weights/model_weights_config.json"
+# as torch up to 2.7 and 2.8 write them: a state dict within the archive
+EXPORTED_BEFORE = ("serialized_state_dict.pt", "data/weights/model.pt")
 # torch.export's numbers for dtypes, as in its schema
 EXPORTED_DTYPES = {6: torch.float16, 7: torch.float32, 8: torch.float64, 13: torch.bfloat16}
 # ONNX has the gates in the order i o f c (LSTM) and z r h (GRU); torch has i f g o and r z n.
@@ -90,12 +93,16 @@ def _weights(path: Path) -> dict[str, Tensor]:
         names = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
         if any(name.endswith(EXPORTED) for name in names):
             return _from_export(path)
+        if within := [name for name in names if name.endswith(EXPORTED_BEFORE)]:
+            found = io.BytesIO(zipfile.ZipFile(path).read(within[0]))
+            return _flat(torch.load(found, weights_only=True, map_location="cpu"))
         if any(name.split("/")[-1] == "constants.pkl" or "/code/" in name for name in names):
             return dict(torch.jit.load(path, map_location="cpu").state_dict())
         found = torch.load(path, weights_only=True, map_location="cpu")
     except ImportError as error:
         raise FileError(
-            f"{path} needs a package that is not installed ({error}); pip install {error.name}."
+            f"{path} needs {error.name}, which could not be imported ({error}). Install what reads "
+            f'such files with pip install "rnnlib[report]".'
         ) from error
     except Exception as error:
         raise FileError(

@@ -1,6 +1,9 @@
 """Networks from files: the same network comes back, and nothing that a file brings is run."""
 
+import io
 import pickle
+import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -56,6 +59,17 @@ def test_an_exported_program_does_too(tmp_path):
     same(tmp_path / "model.pt2", model)
 
 
+@pytest.mark.parametrize("within", ["serialized_state_dict.pt", "model/data/weights/model.pt"])
+def test_a_program_exported_by_an_older_torch_does_too(within, model, tmp_path):
+    """Hypothesis: up to 2.7, and in 2.8, the archive holds a state dict, without code."""
+    weights = io.BytesIO()
+    torch.save(model.state_dict(), weights)
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as archive:
+        archive.writestr("serialized_exported_program.json", "{}")
+        archive.writestr(within, weights.getvalue())
+    same(tmp_path / "model.pt2", model)
+
+
 def test_onnx_gates_come_in_torchs_order(model, tmp_path):
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -81,6 +95,21 @@ def test_onnx_gates_come_in_torchs_order(model, tmp_path):
     onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
     layer, _ = load_network(tmp_path / "model.onnx")
     torch.testing.assert_close(layer(Z)[0], rnn(Z)[0])
+
+
+def test_safetensors_give_the_layer_and_its_head(model, tmp_path):
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    same(tmp_path / "model.safetensors", model)
+
+
+@pytest.mark.parametrize("suffix, package", [(".onnx", "onnx"), (".safetensors", "safetensors")])
+def test_a_kind_of_file_that_needs_an_extra_names_it(suffix, package, tmp_path, monkeypatch):
+    for name in [n for n in sys.modules if n.split(".")[0] == package] + [package]:
+        monkeypatch.setitem(sys.modules, name, None)  # an import of it raises ImportError
+    (tmp_path / f"model{suffix}").write_bytes(b"")
+    with pytest.raises(FileError, match=rf"needs {package}.*rnnlib\[report\]"):
+        load_network(tmp_path / f"model{suffix}")
 
 
 def test_a_pickled_module_is_never_run(tmp_path):

@@ -1,10 +1,13 @@
 """The page of a report in a real browser: whole, without another host, on a phone, in the dark."""
 
-import test_rendered_book as book
+import pytest
 import torch
 from networks import three_fixed_points
 
 from rnnlib.diagnosis import report
+
+pytest.importorskip("playwright")
+import test_rendered_book as book  # noqa: E402  (the above says what it needs)
 
 browser = book.browser  # the fixture, with its remedy where there is no Chromium
 

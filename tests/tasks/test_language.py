@@ -17,12 +17,14 @@ from rnnlib.language import (
     read_language_samples,
     read_packed,
 )
-from rnnlib.runs import configure, runner, store
 from rnnlib.tasks.corpus import EOS
 from rnnlib.tasks.hidden_markov_language import three_places
 from rnnlib.tasks.hidden_markov_reader import IdealReader
 from rnnlib.tasks.language import Language, load, perplexity
 from rnnlib.training import Run, Settings, train
+
+pytest.importorskip("pandas", reason="rnnlib.runs needs the extra batch")
+from rnnlib.runs import configure, runner, store  # noqa: E402
 
 
 def test_a_model_that_knows_the_language_reaches_its_entropy_rate():

@@ -11,13 +11,13 @@ import os
 import threading
 from pathlib import Path
 
-import pooch
 import pytest
 import torch
 
 from rnnlib.tasks import wikitext
 from rnnlib.tasks.wikitext import VARIABLE, WikitextError, load
 
+pooch = pytest.importorskip("pooch", reason="the corpus needs the extra batch")
 TEXTS = {"train.txt": "one two\n two\n", "valid.txt": "three\n", "test.txt": "one four\n"}
 
 
