@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import io
 import os
 import sys
 import warnings
@@ -53,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status: 2 for what the user can mend, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a path that the terminal cannot show stops nothing
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a path that the terminal cannot show stops nothing
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     options = parser().parse_args(arguments)

@@ -43,7 +43,7 @@ def explain(error: Exception) -> str | None:
         )
     if isinstance(error, OSError) and not isinstance(error, SAYS_ALL):
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return f"{what}. {REMEDIES.get(error.errno, 'Look at the path and the disk.')}"
+        return f"{what}. {REMEDIES.get(error.errno or 0, 'Look at the path and the disk.')}"
     if isinstance(error, SAYS_ALL):
         return str(error)
     if isinstance(error, OverflowError) or "without overflow" in str(error):

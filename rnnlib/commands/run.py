@@ -20,7 +20,7 @@ def add_to(commands) -> None:
     run = commands.add_parser("run", help="run an experiment, or go on with one cut short")
     experiments = run.add_subparsers(required=True, metavar="experiment", dest="experiment")
     for name, kind in EXPERIMENTS.items():
-        what = kind.__doc__.splitlines()[0]
+        what = (kind.__doc__ or "").partition("\n")[0]
         one = experiments.add_parser(
             name,
             help=what,

@@ -302,9 +302,8 @@ def fixed_points(
         orbit = [x := _stepped(system, x) for _ in range(period - 1)]
         rest = torch.cat(orbit, dim=-2).reshape(*system.batch_shape[:-1], -1, system.n_x)
         more = run(rest, tqdm(disable=True))
-        ended = Search(
-            *(torch.cat(pair, dim=1) for pair in zip(ended[:-1], more[:-1], strict=True))
-        )
+        joined = (torch.cat(pair, dim=1) for pair in zip(ended[:-1], more[:-1], strict=True))
+        ended = Search._make((*joined, more.interrupted))
         candidates, found, picks, hits = _distinct(
             ended, ended.residual < tolerance, separation, len(starts)
         )

@@ -166,7 +166,11 @@ def _settle(members, index, some, x, size, rounding, period, rules, found) -> No
     if near.any():
         near[near.clone()] = _attracts(
             members.pick(index[some[near]]),
-            *(value[near] for value in (start, root, blur, modulus, vectors)),
+            start[near],
+            root[near],
+            blur[near],
+            modulus[near],
+            vectors[near],
             period,
             rules,
         )

@@ -191,7 +191,7 @@ def normal_form(system: System, x: Tensor) -> tuple[float, float]:
 
 def _multilinear(system: System, x: Tensor, *vectors: np.ndarray) -> np.ndarray:
     """Return the second or third derivative of the step along complex vectors."""
-    real = [(torch.tensor(v.real), torch.tensor(v.imag)) for v in vectors]
+    real = [(torch.tensor(np.real(v)), torch.tensor(np.imag(v))) for v in vectors]
     total = np.zeros(system.n_x, dtype=complex)
     for parts in np.ndindex(*[2] * len(vectors)):  # multilinear: real and imaginary parts apart
         chosen = [pair[part] for pair, part in zip(real, parts, strict=True)]

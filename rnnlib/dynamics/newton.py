@@ -254,7 +254,7 @@ def _arnoldi(
     columns = []
     for j in range(min(largest, x.shape[-1])):
         product = push_forward(system, x, basis[-1].unsqueeze(-1))[1].squeeze(-1) - basis[-1]
-        column = 0.0
+        column = torch.zeros_like(size)[..., None]
         for _ in range(2):  # once leaves the basis orthogonal to no more than the root of rounding
             space = torch.stack(basis)
             share = torch.einsum("k...n,...n->...k", space, product)

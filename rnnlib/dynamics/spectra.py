@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnlib.systems import System, jacobian, push_forward
 
+LinAlgError = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]  # documented
 FORMED = 2**23  # entries of the largest Jacobian that is formed only to be multiplied with vectors
 WHOLE = 3000  # components up to which whole Jacobians are worked on, where nothing else serves
 
@@ -21,10 +22,11 @@ def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     try:
         return torch.linalg.svd(matrix, full_matrices=False)
-    except torch.linalg.LinAlgError:
-        return _one_by_one(
+    except LinAlgError:
+        u, s, v = _one_by_one(
             lambda a: scipy.linalg.svd(a, full_matrices=False, lapack_driver="gesvd"), matrix
         )
+        return u, s, v
 
 
 def eigenvalues(matrix: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ def eigenvalues(matrix: Tensor) -> Tensor:
     finite = torch.isfinite(flat).all(-1).all(-1)  # LAPACK may end the process on the others
     try:
         values[finite] = torch.linalg.eigvals(flat[finite])
-    except torch.linalg.LinAlgError:
+    except LinAlgError:
         values[finite] = _one_by_one(lambda a: (_numpy_eigenvalues(a),), flat[finite])[0]
     order = values.abs().argsort(dim=-1, descending=True, stable=True)
     return values.gather(-1, order).reshape(matrix.shape[:-1])

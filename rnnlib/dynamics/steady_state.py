@@ -175,17 +175,25 @@ class _Search:
             end=self.end.reshape(*shape, -1),
         )
 
-    def _say(self, which: Tensor, kind, *, settled=True, reason="", stability="") -> None:
-        """Say a word for some of the open orbits, and keep the others open."""
+    def _say(
+        self,
+        which: Tensor,
+        kind: str | np.ndarray,
+        *,
+        settled: bool | Tensor = True,
+        reason: str | list[str] | np.ndarray = "",
+        stability: str | np.ndarray = "",
+    ) -> None:
+        """Say a word for some of the open orbits, or one for each, and keep the others open."""
         there = self.index[which].cpu().numpy()
         self.kind[there], self.reason[there], self.stability[there] = kind, reason, stability
         self.settled[self.index[which]] = settled
         left = ~which
         self.index, self.x = self.index[left], self.x[left]
         self.tangent = None if self.tangent is None else self.tangent[left]
-        self.past = [Trend(*(field[left] for field in past)) for past in self.past]
+        self.past = [Trend._make(field[left] for field in past) for past in self.past]
         parts = (p if p is None else p[:, left] for p in self.seen[:-1])
-        self.seen = Watched(*parts, self.tangent)
+        self.seen = Watched._make((*parts, self.tangent))
 
     def _measure(self) -> None:
         """Store what was measured of the open orbits."""
@@ -323,7 +331,7 @@ class _Search:
 
         now, slows, kinds, reasons = self.past[-1], self._slows(), [], []
         for i in range(len(self.index)):
-            one = Trend(*(float(f[i]) for f in now[:-1]), None)
+            one = Trend._make((*(float(f[i]) for f in now[:-1]), None))
             kind, reason = self._excuse(one, bool(slows[i]))
             kinds.append(kind)
             reasons.append(reason)

@@ -95,22 +95,22 @@ class Cell(NamedTuple):
         return f"python -m rnnlib run {name} --preset {self.preset}{options} --seed {seeds}"
 
 
-def verdict(claim: Claim, values: Sequence[float]) -> str:
+def verdict(claim: Claim, values: Sequence[float] | np.ndarray) -> str:
     """Return "agrees", "differs", "undecided", or "untested" where no run has ended.
 
     Args:
         claim: the paper's number.
         values: ours, of the runs that have ended.
     """
-    values = np.asarray(values, dtype=float)
-    if len(values) == 0:
+    ours = np.asarray(values, dtype=float)
+    if len(ours) == 0:
         return "untested"
-    if len(values) < ENOUGH or not np.isfinite(values).all():
+    if len(ours) < ENOUGH or not np.isfinite(ours).all():
         return "undecided"
     low, high = bounds(claim)
-    if low <= np.median(values) <= high:
+    if low <= np.median(ours) <= high:
         return "agrees"
-    return "differs" if (values < low).all() or (values > high).all() else "undecided"
+    return "differs" if (ours < low).all() or (ours > high).all() else "undecided"
 
 
 def bounds(claim: Claim) -> tuple[float, float]:

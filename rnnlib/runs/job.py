@@ -71,12 +71,17 @@ class Job:
         device: what it runs on.
     """
 
+    run: Run  # these four from `open` and `take_up` on
+    states: list[State]
+    parts: list[dict]
+    notes: dict
+
     def __init__(self, config: Experiment, folder: Path, device: torch.device):
         self.config, self.folder, self.device = config, folder, device
         self.checkpoint = folder / "checkpoint.pt"
         self.earlier = folder / "checkpoint.earlier.pt"  # one round back
         self.lock = filelock.FileLock(folder / ".lock", timeout=0)
-        self.is_open, self.run = False, None
+        self.is_open = False
 
     def open(self, restart: bool = False, wait: bool = False) -> None:
         """Take the folder and read its checkpoints; what can fail does so before it is changed.
@@ -116,7 +121,8 @@ class Job:
                 raise
             self._move_aside()
             self.states = []
-        self.run = Run(task, model, config.settings(), config.callbacks(folder, task), str(config))
+        self.callbacks = config.callbacks(folder, task)
+        self.run = Run(task, model, config.settings(), self.callbacks, str(config))
         if not self.states:
             if self._has_results():
                 if not restart:
@@ -150,7 +156,7 @@ class Job:
         """
         run, folder = self.run, self.folder
         run.load_state_dict(state.values["run"])
-        for callback in run.callbacks:
+        for callback in self.callbacks:
             callback.forget(after=run.epoch if run.epoch else -1)  # these are recorded again
         if run.epoch:
             self._mend_samples()
@@ -191,8 +197,9 @@ class Job:
     def finish(self) -> None:
         """Pack the results and mark them; the text files are written as the run knows them."""
         run, folder = self.run, self.folder
-        recorder = run.callbacks[0]
+        recorder = self.callbacks[0]
         self.config.pack(folder, [e for e in range(run.epoch + 1) if recorder.due(e)])
+        assert run.best is not None  # a run that has ended has had an epoch
         weights = {"best": run.best["model"], "last": run.model.state_dict()}
         weights["last"] = {key: p.clone() for key, p in weights["last"].items()}
         records = {"best": dict(run.history[run.best["epoch"] - 1]), "last": dict(run.history[-1])}
@@ -282,9 +289,9 @@ class Job:
 
     def _mend_samples(self) -> None:
         """Record samples again that are missing or damaged, from snapshots of the weights."""
-        recorder = self.run.callbacks[0]
+        recorder = self.callbacks[0]
         remedy = f"Restore it from a copy, or begin the run anew with --restart ({self.folder})."
-        snapshots = [c for c in self.run.callbacks if isinstance(c, Snapshots)]
+        snapshots = [c for c in self.callbacks if isinstance(c, Snapshots)]
         weights = snapshots[0].stored() if snapshots else {}
         bad = recorder.missing(self.run.epoch)
         for epoch, path in recorder.stored().items():

@@ -30,6 +30,7 @@ from rnnlib.language import (
     written_cycle,
 )
 from rnnlib.runs import store
+from rnnlib.runs.experiments import LanguageExperiment
 from rnnlib.systems import flatten_state, from_module
 from rnnlib.tasks import Corpus, language, streams
 from rnnlib.training import recorded_starts
@@ -242,7 +243,7 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
     """
     folder = Path(folder)
     config = store.read_config(folder)
-    if config.name != "language":
+    if not isinstance(config, LanguageExperiment):
         raise ValueError(
             f"folder {folder} holds a run of {config.name}; it must be one of language."
         )
@@ -252,6 +253,7 @@ def analyse_language(folder: Path | str, progress: bool = False) -> dict[str, An
     if (found := _stored(folder)) and found["epochs"] == epochs:
         return found
     network, corpus = store.read_network(folder), language.load(config.corpus)
+    assert isinstance(network, LanguageModel)  # as these settings build it
     samples = read_packed(folder)
     found = {
         "epochs": epochs,

@@ -93,7 +93,7 @@ def measure_stored(root: Path | str) -> list[Path]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("root", help="the store, for example results")
     store_root = parser.parse_args().root
     for new_place in migrate(store_root):

@@ -28,9 +28,13 @@ def literals(source: str) -> dict:
     values = {}
     for statement in ast.parse(source).body:
         try:
+            if not isinstance(statement, ast.Assign):
+                raise ValueError("not an assignment")
             (target,) = statement.targets
+            if not isinstance(target, ast.Name):
+                raise ValueError("not to a name")
             values[target.id] = ast.literal_eval(statement.value)
-        except (AttributeError, ValueError) as error:
+        except ValueError as error:
             raise ParameterError(
                 f"the parameters cell has {ast.unparse(statement)!r}; it may only assign a plain "
                 f"literal to a name."

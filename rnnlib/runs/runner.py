@@ -5,14 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from rnnlib.runs import store
 from rnnlib.runs.experiments import Experiment, single_precision
 from rnnlib.runs.job import Busy, Job, OutOfTime
-from rnnlib.training import NonFiniteLoss, train
+from rnnlib.training import NonFiniteLoss, Run, train
 
 __all__ = ["Busy", "OutOfTime", "Outcome", "RunsFailed", "check_device", "each", "run"]
 
@@ -72,7 +72,7 @@ def check_device(name: str) -> torch.device:
     return device
 
 
-def run(configs: Experiment | Sequence[Experiment], root: Path | str, **options) -> list[Path]:
+def run(configs: Experiment | Sequence[Experiment], root: Path | str, **options: Any) -> list[Path]:
     """Run experiments, or go on with those that were cut short; finished ones are left alone.
 
     One that fails does not stop the others.
@@ -94,16 +94,16 @@ def run(configs: Experiment | Sequence[Experiment], root: Path | str, **options)
         RunsFailed: one of these, of several runs.
     """
     configs = [configs] if isinstance(configs, Experiment) else list(configs)
-    failed = [outcome for outcome in each(configs, root, **options) if outcome.error]
+    failed = [(config, error) for config, _, error in each(configs, root, **options) if error]
     if failed and len(configs) == 1:
-        raise failed[0].error
+        raise failed[0][1]
     if failed:
-        lines = "".join(f"\n{outcome.config}: {outcome.error}" for outcome in failed)
+        lines = "".join(f"\n{config}: {error}" for config, error in failed)
         raise RunsFailed(f"{len(failed)} of {len(configs)} runs failed:{lines}")
     return [store.folder_of(root, config) for config in configs]
 
 
-def each(configs: Sequence[Experiment], root: Path | str, **options) -> Iterator[Outcome]:
+def each(configs: Sequence[Experiment], root: Path | str, **options: Any) -> Iterator[Outcome]:
     """Run experiments as `run` does, and tell of each how it went once it has.
 
     Args:
@@ -127,7 +127,13 @@ def each(configs: Sequence[Experiment], root: Path | str, **options) -> Iterator
             yield Outcome(config, store.folder_of(root, config), errors.get(config))
 
 
-def _run_group(configs, root, device, how: Options, until) -> dict[Experiment, Exception]:
+def _run_group(
+    configs: list[Experiment],
+    root: Path | str,
+    device: torch.device,
+    how: Options,
+    until: float | None,
+) -> dict[Experiment, Exception]:
     """Train replicas as one batch, or a single run; return what went wrong with which."""
     errors: dict[Experiment, Exception] = {}
     todo = [c for c in configs if not store.is_done(store.folder_of(root, c))]
@@ -147,7 +153,7 @@ def _run_group(configs, root, device, how: Options, until) -> dict[Experiment, E
             _train(opened, how.progress, until)
             break
         except NonFiniteLoss as error:  # the others go on without it, from their checkpoints
-            (bad,) = (job.config for job in jobs if job.run is error.run)
+            (bad,) = (job.config for job in jobs if job.is_open and job.run is error.run)
             errors[bad] = error
         except Exception as error:
             errors |= {config: error for config in todo if config not in errors}
@@ -184,7 +190,7 @@ def resume_together(jobs: list[Job]) -> bool:
     chosen = [job.state_at(target) for job in jobs]
     alike = all(state and (state.ended or state.epoch == target) for state in chosen)
     for job, state in zip(jobs, chosen, strict=True):
-        job.take_up(state if alike else job.newest)
+        job.take_up(state if alike and state else job.newest)
     return alike
 
 
@@ -198,7 +204,7 @@ class _Rounds:
         self.begun = self.saved = time.monotonic()
         self._check_time(0.0)
 
-    def after_epoch(self, run) -> None:
+    def after_epoch(self, run: Run) -> None:
         self.jobs[id(run)].write_epoch()
         if run is not self.live[-1]:
             return

@@ -8,7 +8,7 @@ import pandas as pd
 
 from rnnlib.files import read_json
 from rnnlib.runs import store
-from rnnlib.runs.experiments import configure, training_settings
+from rnnlib.runs.experiments import ClassificationExperiment, configure, training_settings
 
 NOTHING = pd.Series([np.nan])
 
@@ -138,6 +138,7 @@ def runs_at_paper_size(root: Path | str) -> dict[Key, list[Path]]:
         reference = configure(
             "classification", "full", **{name: getattr(config, name) for name in VARIED}
         )
+        assert isinstance(config, ClassificationExperiment)  # which alone has a length
         alike = training_settings(config) == training_settings(reference)
         if alike and (folder / "history.csv").exists():
             groups.setdefault((config.length, config.learning_rate), []).append(folder)

@@ -20,7 +20,7 @@ from rnnlib.runs import store
 from rnnlib.runs.experiments import DECAY, configure
 from rnnlib.runs.training_dynamics import COLUMNS, dynamics_along
 from rnnlib.systems import System
-from rnnlib.training import LABELS, MODELS, Samples, epochs_in
+from rnnlib.training import LABELS, MODELS, Samples, SequenceModel, epochs_in
 
 WRITE_EVERY = 20  # snapshots
 RESULTS = ("dynamics.csv", "crossings.csv")
@@ -128,7 +128,7 @@ def coexistence(samples: Samples) -> np.ndarray:
 
 def observed_input(folder: Path | str) -> Tensor:
     """Return the input at which a run is analysed, shape ``(n_z,)``: the first that it keeps."""
-    config = store.read_config(folder)
+    config = store.read_config(Path(folder))
     return config.constant_inputs()[config.kept()[0][0]].double()
 
 
@@ -143,7 +143,8 @@ def read_snapshot(folder: Path | str, epoch: int) -> System:
     Raises:
         FileError: there is no snapshot of that epoch, or it is damaged.
     """
-    network = store.read_config(folder).network()
+    network = store.read_config(Path(folder)).network()
+    assert isinstance(network, SequenceModel)  # language models have no snapshots
     network.load_state_dict(load_checkpoint(_snapshot(folder, epoch)))
     return network.system()
 

@@ -208,7 +208,7 @@ def read_history(folder: Path) -> pd.DataFrame:
         if any(len(row) != len(head) or "" in row for row in rows):
             raise ValueError("a line has too few numbers")
         history = pd.read_csv(io.BytesIO(data), keep_default_na=False, na_values=["nan"])
-        if not (history["epoch"] == np.arange(1, len(history) + 1)).all():
+        if not np.array_equal(history["epoch"], np.arange(1, len(history) + 1)):
             raise ValueError("its epochs are not 1, 2, 3, ...")
     except (ValueError, KeyError) as error:
         raise FileError(

@@ -70,7 +70,7 @@ class Language:
         corpus: str,
         batch_size: int,
         window: int,
-        device="cpu",
+        device: torch.device | str = "cpu",
         window_start: str = "carried",
         *,
         reduction: str = "mean",

@@ -106,7 +106,7 @@ class Copying:
 
     def __init__(
         self, n_train: int, n_valid: int, delay: int, batch_size: int, data_seed: int = 0,
-        device="cpu", copied: int = COPIED, alphabet: int = ALPHABET,
+        device: torch.device | str = "cpu", copied: int = COPIED, alphabet: int = ALPHABET,
     ):  # fmt: skip
         self.n_in, self.n_out, self.copied = alphabet + 2, alphabet + 1, copied
         size = {"copied": copied, "alphabet": alphabet}
@@ -168,7 +168,7 @@ class Adding:
 
     def __init__(
         self, n_train: int, n_valid: int, length: int, batch_size: int, data_seed: int = 0,
-        device="cpu",
+        device: torch.device | str = "cpu",
     ):  # fmt: skip
         train = draw_adding(n_train, length, np.random.default_rng(data_seed))
         valid = draw_adding(n_valid, length, np.random.default_rng(data_seed + 1))

@@ -38,7 +38,9 @@ class Sine:
     n_in, n_out, input_bound, carries_state = 1, 1, HIGHEST, False
     best = "mse"  # the number whose lowest value marks the best epoch
 
-    def __init__(self, n_sequences: int, length: int, batch_size: int, device="cpu"):
+    def __init__(
+        self, n_sequences: int, length: int, batch_size: int, device: torch.device | str = "cpu"
+    ):
         for name, count in (
             ("n_sequences", n_sequences),
             ("length", length),
@@ -105,7 +107,7 @@ class ForcedSine(Sine):
     n_in, input_bound = 2, 1.0
 
     def __init__(
-        self, n_sequences: int, length: int, batch_size: int, device="cpu", *,
+        self, n_sequences: int, length: int, batch_size: int, device: torch.device | str = "cpu", *,
         noise: float = 0.0, seed: int = 0,
     ):  # fmt: skip
         super().__init__(n_sequences, length, batch_size, device)

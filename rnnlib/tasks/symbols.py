@@ -130,7 +130,7 @@ class Symbols:
         length: int,
         batch_size: int,
         data_seed: int = 0,
-        device="cpu",
+        device: torch.device | str = "cpu",
         *,
         draw: str = "streams",
         ends_when_solved: bool = True,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from rnnlib.files import FileError, load_arrays
 
@@ -39,6 +40,10 @@ class EpochFiles:
         self.every = whole("every", every, 1)
         self.until = float("inf") if until is None else whole("until", until, 0)
         self.begun = False
+
+    def __call__(self, epoch: int, model: nn.Module) -> None:
+        """Store what there is of this epoch, if it is due."""
+        raise NotImplementedError
 
     def due(self, epoch: int) -> bool:
         """Return whether this epoch is one to store."""

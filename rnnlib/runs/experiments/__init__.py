@@ -24,7 +24,9 @@ EXPERIMENTS = {
 __all__ = [
     "DECAY",
     "EXPERIMENTS",
+    "ClassificationExperiment",
     "Experiment",
+    "LanguageExperiment",
     "PRESETS",
     "SineExperiment",
     "configure",
@@ -35,7 +37,7 @@ __all__ = [
 ]
 
 
-def configure(experiment: str, preset: str, **changes) -> Experiment:
+def configure(experiment: str, preset: str, **changes: Any) -> Experiment:
     """Return an experiment's settings: a preset with changes.
 
     Args:

@@ -80,7 +80,7 @@ class ClassificationExperiment(Experiment):
     def __str__(self):
         return f"{self.name} {self.model} length {self.length} seed {self.seed}"
 
-    def task(self, device="cpu"):
+    def task(self, device: torch.device | str = "cpu") -> Symbols:
         return Symbols(
             self.n_train,
             self.n_valid,

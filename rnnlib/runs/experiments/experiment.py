@@ -1,7 +1,7 @@
 """The settings that all experiments share, and what they make: task, network, recorders."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from rnnlib.nn import LAYER_PRECISIONS
 from rnnlib.runs.experiments.identity import digest
 from rnnlib.runs.experiments.settings import check_known, check_settings, setting
 from rnnlib.training import (
-    Callback,
+    EpochFiles,
     OrbitRecorder,
     SequenceModel,
     Settings,
@@ -111,7 +111,7 @@ class Experiment:
 
     def changes(self, preset: str = "text") -> dict[str, Any]:
         """Return the settings that differ from a preset's for this model."""
-        whole = {"model": self.model} | self.preset(preset, self.model)
+        whole: dict[str, Any] = {"model": self.model} | self.preset(preset, self.model)
         theirs = type(self)(**whole).to_dict()
         return {key: value for key, value in self.to_dict().items() if value != theirs[key]}
 
@@ -133,7 +133,7 @@ class Experiment:
             seed=self.seed,
         )
 
-    def task(self, device="cpu"):
+    def task(self, device: torch.device | str = "cpu") -> Any:
         """Return the data, on a device, with loss and evaluation."""
         raise NotImplementedError
 
@@ -161,7 +161,7 @@ class Experiment:
             until=self.record_until,
         )
 
-    def callbacks(self, folder: Path, task) -> list[Callback]:
+    def callbacks(self, folder: Path, task) -> Sequence[EpochFiles]:
         """Return what records orbits and weights during training, into a run's folder."""
         weights = Snapshots(folder / "snapshots", self.record_every, self.record_until)
         return [self.recorder(folder), weights]

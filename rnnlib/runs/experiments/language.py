@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+
 from rnnlib.language import (
     BEGINNINGS,
     HELD,
@@ -103,7 +105,7 @@ class LanguageExperiment(Experiment):
     def settings(self):
         return dataclasses.replace(super().settings(), patience=self.patience)
 
-    def task(self, device="cpu"):
+    def task(self, device: torch.device | str = "cpu") -> Language:
         return Language(
             self.corpus,
             self.batch_size,
@@ -114,7 +116,7 @@ class LanguageExperiment(Experiment):
             evaluation_streams=self.evaluation_streams,
         )
 
-    def build(self):
+    def build(self) -> LanguageModel:
         sizes = N_WORDS[self.corpus], self.n_hidden
         return LanguageModel(
             self.model, *sizes, self.dropout, self.precision, self.beginning, self.layer_precision

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import typing
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ MAY_BE_ZERO = ("seed", "data_seed", "record_burn_in", "stall_epochs", "dropout")
 LARGEST = torch.finfo(torch.float32).max
 
 
-def setting(default, help: str, *, added: bool = False):
+def setting(default: Any, help: str, *, added: bool = False) -> Any:
     """Declare a setting with its default and a line of help.
 
     One that was ``added`` after runs had been stored does not change their hash: it is left out
@@ -31,7 +32,8 @@ def check_settings(config) -> None:
     """
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
-        name, value, kind = field.name, getattr(config, field.name), hints[field.name]
+        name, kind = field.name, hints[field.name]
+        value: Any = getattr(config, name)  # whatever was given
         if kind is float and type(value) is int:
             value = float(value)
         if kind == tuple[int, ...]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+
 from rnnlib.runs.experiments.experiment import DECAY, Experiment
 from rnnlib.runs.experiments.settings import setting
 from rnnlib.tasks import Sine, frequencies
@@ -46,7 +48,7 @@ class SineExperiment(Experiment):
             values["decay_epochs"] = DECAY
         return values
 
-    def task(self, device="cpu"):
+    def task(self, device: torch.device | str = "cpu") -> Sine:
         return Sine(self.n_sequences, self.length, self.batch_size, device)
 
     def constant_inputs(self):
