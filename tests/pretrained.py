@@ -1,9 +1,10 @@
 """Trained recurrent networks that nobody here wrote, from packages that ship their weights.
 
-`silero-vad` (a detector of speech: an LSTM of 128 units behind a convolutional front) and
-`g2p_en` (letters to phonemes: GRUs of 256 units). The packages are fetched from the registry by
-name, without what they depend on, and only read: nothing of them is installed or run. The weights
-are plain arrays (npz, safetensors).
+`silero-vad` (a detector of speech: an LSTM of 128 units behind a convolutional front), `g2p_en`
+(letters to phonemes: GRUs of 256 units) and `Resemblyzer` (who speaks: three stacked LSTMs of 256
+units). The packages are fetched from the registry by name, without what they depend on, and only
+read: nothing of them is installed or run. The weights are plain arrays (npz, safetensors, a torch
+checkpoint that is loaded as weights only).
 """
 
 import json
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 import rnnlib
 from rnnlib.systems import System
 
-PACKAGES = {"silero-vad": "6.2.3", "g2p_en": "2.1.0"}
+PACKAGES = {"silero-vad": "6.2.3", "g2p_en": "2.1.0", "Resemblyzer": "0.1.4"}
 RATE = 16_000  # samples per second
 FRAME, CONTEXT = 512, 64  # samples that a step of the detector sees: new ones and old ones
 
@@ -129,3 +130,11 @@ def silence_noise_and_tone() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     noise = 0.1 * torch.randn(len(t), generator=generator, dtype=torch.float64)
     return torch.stack([torch.zeros_like(t), noise, 0.3 * torch.sin(2 * torch.pi * 440 * t)])
+
+
+@cache
+def resemblyzer_checkpoint() -> Path:
+    """Return the checkpoint of the speaker encoder, a file as its authors saved it."""
+    path = Path(mkdtemp(prefix="pretrained-")) / "pretrained.pt"
+    path.write_bytes(_read("Resemblyzer", "resemblyzer/pretrained.pt"))
+    return path

@@ -11,7 +11,9 @@ from rnnlib.systems import System, jacobian, push_forward
 
 LinAlgError = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]  # documented
 FORMED = 2**23  # entries of the largest Jacobian that is formed only to be multiplied with vectors
-WHOLE = 3000  # components up to which whole Jacobians are worked on, where nothing else serves
+# Components up to which whole Jacobians are taken apart, where nothing else serves: all eigenvalues
+# with vectors take some 5 seconds there, and eight times as long at twice the size.
+WHOLE = 1200
 
 
 def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:

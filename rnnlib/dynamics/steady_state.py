@@ -45,7 +45,8 @@ def steady_state(
     1. Newton's method starts at the end of the orbit, on f and on f^p for the p that recurs best.
        A root that attracts the end, and every state tried between the two, is where the orbit
        goes: a fixed point or a cycle of its least period, with the exponent ``ln |eigenvalue| / p``
-       of its Jacobian. An orbit at rest within rounding is on one whatever its stability.
+       of its Jacobian. An orbit at rest within rounding is on one whatever its stability. Beyond
+       `rnnlib.dynamics.spectra.WHOLE` components (1200) such orbits are all that is told here.
     2. What is not finite, or beyond ``bound``, is unbounded.
     3. Where the halves of a stretch, and two stretches, look alike, tangent vectors are carried
        too. A positive exponent is chaos. Smooth averages that agree between the halves, with no
