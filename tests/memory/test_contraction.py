@@ -153,8 +153,11 @@ def test_an_interrupted_search_returns_what_it_has_found(monkeypatch):
 
 def test_a_search_shows_its_progress(capsys):
     for search in (lipschitz_lower_bound, pair_search):
+        search(logistic(3.0), 0.0, 1.0, starts=2, steps=3)
+        assert capsys.readouterr().err == ""
         search(logistic(3.0), 0.0, 1.0, starts=2, steps=3, progress=True)
-        assert "3/3" in capsys.readouterr().err
+        shown = capsys.readouterr().err
+        assert "search" in shown and "3/3" in shown and "step" in shown
 
 
 def test_searches_make_no_tensor_on_another_device():

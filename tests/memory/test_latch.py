@@ -103,6 +103,23 @@ def test_weaker_noise_lengthens_the_memory_at_the_rate_of_the_least_effort():
     assert float(slope) == pytest.approx(escape_effort(2.0), rel=0.15)
 
 
+def test_long_work_is_shown_on_request(capsys):
+    calls = {
+        "latch halving": lambda shown: measured_threshold(
+            2.0, 1, after=3, bisections=4, progress=shown
+        ),
+        "hold times step": lambda shown: hold_times(
+            2.0, torch.ones(1, dtype=F64), 2, 4, progress=shown
+        ),
+    }
+    for words, call in calls.items():
+        call(False)
+        assert capsys.readouterr().err == ""
+        call(True)
+        said = capsys.readouterr().err
+        assert "4/4" in said and all(word in said for word in words.split())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

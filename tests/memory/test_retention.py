@@ -95,6 +95,18 @@ def test_a_single_state_cannot_be_probed():
         probe_accuracy(torch.zeros(1, 3, dtype=F64), torch.zeros(1, dtype=torch.int64))
 
 
+def test_noise_shows_its_progress_on_request_and_follows_its_seed(capsys):
+    stay = from_step(lambda x, z: x + 0 * z, n_x=1, n_z=1)
+    classes = torch.arange(40) % 2
+    states, still = classes[:, None].double(), torch.zeros(4, 40, 1, dtype=F64)
+    quiet = [probe_under_noise(stay, states, classes, still, 0.5, seed) for seed in range(6)]
+    assert capsys.readouterr().err == "" and len(set(quiet)) > 1
+    torch.manual_seed(99)  # the surroundings' random numbers have no say
+    assert probe_under_noise(stay, states, classes, still, 0.5, 3, progress=True) == quiet[3]
+    shown = capsys.readouterr().err
+    assert "noise" in shown and "4/4" in shown and "step" in shown
+
+
 def test_noise_destroys_a_position_and_not_an_attractor():
     """Hypothesis: x' = x drifts off like a random walk, x' = tanh(2 x) keeps its sign."""
     stay = from_step(lambda x, z: x + 0 * z, n_x=1, n_z=1)

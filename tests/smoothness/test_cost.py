@@ -77,6 +77,16 @@ def test_memory_does_not_depend_on_the_number_of_points_or_steps():
     assert value.shape == (101, 101) and most == 64
 
 
+def test_a_map_of_the_cost_shows_its_progress_on_request(capsys):
+    s = torch.linspace(0.5, 1.0, 5, **F64)
+    options = dict(x0=X0, targets=targets(2), chunk=2)
+    quiet = rnnlib.cost_over(line(), s, **options)
+    assert capsys.readouterr().err == ""
+    assert torch.equal(rnnlib.cost_over(line(), s, progress=True, **options), quiet)
+    shown = capsys.readouterr().err
+    assert "cost" in shown and "3/3" in shown and "chunk" in shown
+
+
 def test_a_diverging_or_nan_point_does_not_spoil_its_neighbours():
     """Hypothesis: infinity and NaN stay where they arise."""
     a = torch.tensor([0.5, 1e300, 0.5], **F64)

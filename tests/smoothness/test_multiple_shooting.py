@@ -142,6 +142,16 @@ def test_fit_never_raises_the_cost_and_keeps_the_known_start():
     assert torch.equal(result.starts[0], X0)
 
 
+def test_a_fit_shows_its_progress_on_request(capsys):
+    half = linear(torch.tensor([[0.5]], dtype=DOUBLE))
+    arguments = half, torch.ones(1, 1, dtype=DOUBLE), torch.zeros(4, 1, dtype=DOUBLE)
+    fit(*arguments, iterations=3)
+    assert capsys.readouterr().err == ""
+    fit(*arguments, iterations=3, progress=True)
+    shown = capsys.readouterr().err
+    assert "shooting" in shown and "3/3" in shown
+
+
 def test_teacher_forcing_shows_what_was_observed_and_recovers_the_true_cells():
     """Hypothesis: with the true weights the hidden cells are exact, whatever is overwritten."""
     orbit = chaotic_lstm_cost.true_orbit(30)

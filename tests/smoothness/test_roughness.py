@@ -1,4 +1,5 @@
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -72,11 +73,17 @@ def test_the_search_says_where_it_found_each_maximum():
         measured_constants(cell, targets, lengths, losses, rounds=r, **options) for r in (1, 12)
     )
     assert many.at.shape == (2, 2, 2, 3) and many.l_v.shape == many.dl_v.shape == (2, 2)
-    for k, found in enumerate((many.l_v, many.dl_v)):
-        for i in range(2):
-            for j in range(2):
-                at = roughness_at(cell, many.at[k, i, j][None], targets, lengths, losses)
-                assert at[k, i, j, 0] == pytest.approx(float(found[i, j]), rel=1e-9)
+    for result in (few, many):
+        for k, found in enumerate((result.l_v, result.dl_v)):
+            for i in range(2):
+                for j in range(2):
+                    at = roughness_at(cell, result.at[k, i, j][None], targets, lengths, losses)
+                    assert at[k, i, j, 0] == pytest.approx(float(found[i, j]), rel=1e-9)
+    torch.manual_seed(99)  # the surroundings' random numbers have no say
+    again = measured_constants(cell, targets, lengths, losses, rounds=12, **options)
+    assert torch.equal(again.at, many.at)
+    other = measured_constants(cell, targets, lengths, losses, rounds=12, seed=1, **options)
+    assert not torch.equal(other.at, many.at)
     assert (many.l_v >= few.l_v).all() and (many.dl_v >= few.dl_v).all()
     assert (many.dl_v > few.dl_v).any()
 
@@ -94,7 +101,9 @@ def test_counter_on_plateaus_ends_and_batches():
     curves = np.array(
         [[3, 1, 1, 1, 2, 2], [3, 2, 2, 1, 1, 0], [0, 1, 2, 1, 0, 1], [0, 0, 1, 0, 0, 0]], float
     )
-    assert count_local_minima(curves).tolist() == [1, 0, 1, 0]
+    found = count_local_minima(curves)
+    assert found.tolist() == [1, 0, 1, 0] and found.dtype.kind == "i"
+    assert count_local_minima(np.array([3, 1, 2], dtype=np.uint8)) == 1  # whose differences wrap
 
 
 def test_density_of_a_sine_does_not_depend_on_a_fine_spacing():
@@ -200,6 +209,17 @@ def test_perturbed_weights_are_as_far_off_as_they_are_said_to_be():
     errors = chaotic_lstm_cost.recovery(4, [4], 0.05, 400, iterations=1, seed=0)
     assert errors.shape == (2, 400)
     assert float(errors[0].square().mean().sqrt()) == pytest.approx(0.05, rel=0.05)
+    before, after = chaotic_lstm_cost.recovery(20, [4], 0.05, 3, iterations=15, seed=1)
+    assert (after < 1e-6).all() and (before > 0.01).all()
+
+
+def test_without_numba_the_costs_are_the_same(monkeypatch):
+    """Hypothesis: in one window and in three, to rounding."""
+    s = np.array([0.7, 1.1])
+    fast = [chaotic_lstm_cost.cost_along(s, 12, window) for window in (12, 4)]
+    monkeypatch.setitem(sys.modules, "rnnlib.systems.two_unit_kernel", None)  # an ImportError
+    slow = [chaotic_lstm_cost.cost_along(s, 12, window) for window in (12, 4)]
+    np.testing.assert_allclose(slow, fast, rtol=1e-9)
 
 
 def test_chaos_multiplies_minima_and_regular_dynamics_do_not():

@@ -268,6 +268,25 @@ def test_replicas_keep_their_own_lengths_schedules_and_ends():
             assert x == pytest.approx(y, rel=1e-3)  # float32, a few steps
 
 
+def test_a_constraint_is_told_how_many_steps_were_made():
+    """Hypothesis: after each step its number from 1, over epochs, and on where a run goes on."""
+    steps = []
+
+    class Constrained(Gain):
+        def constrain_(self, step):
+            steps.append(step)
+
+    def run(epochs):
+        task = Slope([(2.0, 4.0), (1.0, 1.0)])
+        return Run(task, Constrained(), Settings(epochs=epochs, learning_rate=1e-3))
+
+    first, second = run(2), run(3)
+    train(first, progress=False)
+    second.load_state_dict(first.state_dict())
+    train(second, progress=False)
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
 def test_replicas_need_equal_numbers_of_batches():
     runs = [sine(n=n) for n in (4, 6)]
     with pytest.raises(ValueError, match="longer"):

@@ -73,6 +73,7 @@ def test_a_terminal_gets_a_bar_of_all_runs_and_no_lines(clock, capsys, monkeypat
         step(bar, a, clock, 2 * LINE_EVERY)
     shown = capsys.readouterr().err
     assert "sine and 1 more" in shown and "4/20" in shown and "mse=0.123" in shown
+    assert "epoch" in shown  # the bar counts these
     assert "learning_rate" not in shown and "left" not in shown
     with Progress([a], show=False) as bar:
         step(bar, a, clock, 2 * LINE_EVERY)

@@ -54,20 +54,50 @@ def test_the_record_is_what_a_simulation_of_the_system_gives(model, tmp_path):
     torch.testing.assert_close(orbit, expected, atol=1e-10, rtol=0)
 
 
+class Clock(nn.Module):
+    """Counts its steps from the state that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(1.0))
+        self.longest = 0
+
+    def forward(self, z, state=None):
+        self.longest = max(self.longest, len(z))
+        now = torch.arange(1, len(z) + 1.0).view(-1, 1, 1).expand(len(z), z.shape[1], 1)
+        start = torch.zeros(1, z.shape[1], 1) if state is None else state
+        return now + start, start + len(z)
+
+
+def test_what_is_not_said_has_its_default(tmp_path):
+    """Hypothesis: 400 steps after 1200, from 4 starts of spread 100, every 10th epoch."""
+    recorder = OrbitRecorder(tmp_path, torch.zeros(1, 1))
+    orbit = recorder.orbit(Clock())
+    assert orbit.shape == (400, 1, 4, 1)
+    starts = 100 * torch.randn(4, 1, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(orbit[0, 0] - 1201, starts, rtol=0, atol=1e-3)
+    assert [epoch for epoch in range(25) if recorder.due(epoch)] == [0, 10, 20]
+
+
+def test_each_layer_starts_anew_and_each_input_alike(tmp_path):
+    """Hypothesis: two layers start from states of their own, the same ones for both inputs."""
+    given = []
+
+    class Seen(nn.GRU):
+        def forward(self, z, state=None):
+            given.append(state)
+            return super().forward(z, state)
+
+    inputs = torch.tensor([[1.0], [2.0]])
+    OrbitRecorder(tmp_path, inputs, states=3, burn_in=0, steps=1).orbit(Seen(1, 5, 2))
+    (start,) = [state for state in given if state is not None]
+    assert start.shape == (2, 6, 5)
+    assert torch.equal(start[:, :3], start[:, 3:])
+    assert len(start[:, :3].flatten(0, 1).unique(dim=0)) == 6
+
+
 @pytest.mark.parametrize(("burn_in", "steps"), [(0, 1), (0, 250), (250, 1), (130, 170), (100, 100)])
 def test_a_long_orbit_runs_in_short_pieces_and_keeps_the_asked_steps(burn_in, steps, tmp_path):
-    class Clock(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.w = nn.Parameter(torch.tensor(1.0))
-            self.longest = 0
-
-        def forward(self, z, state=None):
-            self.longest = max(self.longest, len(z))
-            now = torch.arange(1, len(z) + 1.0).view(-1, 1, 1).expand(len(z), z.shape[1], 1)
-            start = torch.zeros(1, z.shape[1], 1) if state is None else state
-            return now + start, start + len(z)
-
     clock = Clock()
     recorder = OrbitRecorder(
         tmp_path, torch.zeros(1, 1), states=1, spread=0.0, burn_in=burn_in, steps=steps
@@ -158,6 +188,14 @@ def test_a_second_run_into_the_same_folder_is_refused_and_the_first_stays(tmp_pa
     stranger = recorder(1.0)
     stranger(4, network)
     with pytest.raises(FileError, match="two recordings: those of epochs 0 and 4"):
+        read_samples(tmp_path)
+
+
+def test_one_input_in_common_does_not_make_one_recording(tmp_path):
+    for epoch, second in ((0, 1.0), (1, 2.0)):
+        z = torch.tensor([[0.5], [second]])
+        OrbitRecorder(tmp_path, z, 1, states=1, burn_in=0, steps=1)(epoch, nn.GRU(1, 2))
+    with pytest.raises(FileError, match="two recordings: those of epochs 0 and 1"):
         read_samples(tmp_path)
 
 
