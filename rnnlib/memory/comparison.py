@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rnnlib.memory.intervals import INF, MARGIN
+from rnnlib.memory.quadratic_norms import spectral_radius
 from rnnlib.memory.step_enclosure import Rows
 
 TRIES = 200  # of a weight vector that is positive in floating point
@@ -37,9 +38,9 @@ def collatz_wielandt(*matrices: Tensor) -> tuple[float, Tensor]:
     """
     matrix = torch.stack(matrices).amax(0)
     one = torch.ones_like(matrix[0])
-    if not torch.isfinite(matrix).all():  # LAPACK may crash or hang on it
+    radius = spectral_radius(matrix)
+    if radius == INF:
         return INF, one
-    radius = float(torch.linalg.eigvals(matrix).abs().max())
     r = radius + max(0.01 * abs(1 - radius), 1e-6)
     for _ in range(TRIES):
         weights = torch.linalg.solve_ex(r * torch.diag(one) - matrix, one)[0]

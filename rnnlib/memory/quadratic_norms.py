@@ -21,10 +21,13 @@ SHARES = (0.05, 0.2, 0.5, 0.8)  # of the way from the spectral radius to 1, wher
 
 
 def spectral_radius(matrix: Tensor) -> float:
-    """Return the largest modulus of an eigenvalue; infinite for a matrix that is not finite."""
+    """Return the largest modulus of an eigenvalue; infinite where it cannot be worked out."""
     if not torch.isfinite(matrix).all():  # LAPACK may crash or hang on it
         return float("inf")
-    return float(torch.linalg.eigvals(matrix).abs().max())
+    try:
+        return float(torch.linalg.eigvals(matrix).abs().max())
+    except torch.linalg.LinAlgError:  # on some matrices with entries of 1e300 beside 1
+        return float("inf")
 
 
 def contracting_norms(matrices: list[Tensor], rate: float) -> list[QuadraticNorm] | None:

@@ -560,6 +560,7 @@ def test_weights_beyond_floating_point_give_no_proof_and_no_crash():
         assert proof.constant == INF and not proof.certified and not proof.contractive
         assert certify(stuck, 1.0, method, steps=3).constant == INF
     assert certify(stuck, after=3).constant == INF
+    torch.manual_seed(0)
     for scale in (1e100, 1e200, 1e300):
         for kind, cell in CELLS.items():
             for layers in (1, 2):

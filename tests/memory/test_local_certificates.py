@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from rnnlib import (
+    certify,
     certify_near,
     from_function,
     from_module,
@@ -238,6 +239,22 @@ def test_progress_is_shown_and_an_interrupt_keeps_the_ball_so_far(capsys, monkey
     with pytest.warns(UserWarning, match="largest ball found so far"):
         found = certify_near(system, x)
     assert found.contractive and found.reach <= expected.reach
+
+
+def test_where_lapack_gives_up_nothing_is_proved(monkeypatch):
+    """Hypothesis: neither a matrix that is not finite nor a failed iteration ends in an error."""
+    system, x = network(nn.RNN, 2), torch.zeros(2, **F64)
+    assert spectral_radius(torch.full((2, 2), math.inf, **F64)) == math.inf
+
+    def give_up(matrix):
+        raise torch.linalg.LinAlgError("failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigvals", give_up)
+    assert spectral_radius(torch.eye(2, **F64)) == math.inf
+    assert not certify_near(system, x).certified
+    for method in ("componentwise", "quadratic"):
+        proof = certify(system, method=method)
+        assert not proof.certified and proof.constant == math.inf
 
 
 def test_norms_contract_around_a_cycle_of_matrices():
