@@ -1,7 +1,8 @@
 """Hypotheses about certified contraction constants: never too small, and tight where known."""
 
+import copy
 import math
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -648,6 +649,18 @@ def test_the_diameter_of_a_region_is_not_exceeded():
     assert certify(elman(torch.eye(2) / 2)).diameter == INF
 
 
+def test_a_certificate_is_itself_alone_and_does_not_change():
+    """Hypothesis: tensors have no single truth, so it is compared by identity, and its parts too;
+    nobody can put another constant into it."""
+    cell = random_cell("gru", 0, 0.3)
+    network = read_network(cell)
+    box = Box(start_box(network, Interval(-torch.ones(2, **F64), torch.ones(2, **F64)), 0.0))
+    for one, name in ((certify(cell), "constant"), (network, "layers"), (box, "states")):
+        assert one == one and one != copy.copy(one) and len({one, copy.copy(one)}) == 2
+        with pytest.raises(FrozenInstanceError):
+            setattr(one, name, 0.0)
+
+
 def test_bad_arguments_say_what_to_do():
     """Hypothesis: each refusal names the argument, the value and the remedy."""
     lstm = torch.nn.LSTM(1, 2, 2).double()
@@ -657,6 +670,9 @@ def test_bad_arguments_say_what_to_do():
         certify(lstm, input_bound=-1)
     with pytest.raises(ValueError, match="input_bound is inf"):
         certify(lstm, input_bound=INF)
+    for rows, columns in ((2, 0), (0, 2)):  # neither has a unit
+        with pytest.raises(ValueError, match=rf"weight_hh_l0 has shape \({rows}, {columns}\)"):
+            certify({"weight_hh_l0": torch.zeros(rows, columns)})
     with pytest.raises(ValueError, match="weight_hh_l0 has shape"):
         certify({"weight_hh_l0": torch.zeros(4, 2)})
     with pytest.raises(ValueError, match="named as torch.nn names them"):

@@ -113,5 +113,10 @@ def test_answers_make_no_tensor_on_another_device():
             common_fate(system, STATES, CLASSES, z, [3, 20]).between,
             probe_under_noise(system, STATES, CLASSES, INPUTS, 0.1),
         )
+        asked = [
+            retention(system, STATES, CLASSES, INPUTS, [3, 20]).steps,
+            common_fate(system, STATES, CLASSES, z, [3, 20]).steps,
+        ]
+    assert [steps.tolist() for steps in asked] == [[3, 20]] * 2
     assert all(torch.equal(a, b) for a, b in zip(found[:2], expected[:2], strict=True))
     assert found[2] == expected[2]

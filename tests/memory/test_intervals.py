@@ -1,5 +1,7 @@
 """Hypotheses about interval arithmetic: it never loses a value, and loses little room."""
 
+import copy
+import dataclasses
 import operator
 
 import pytest
@@ -63,6 +65,22 @@ def test_functions_contain_all_values_and_no_room_beside(name, seed, log_scale):
     assert (found.high - values.amax(0) <= 1e-14).all()
 
 
+def test_no_slope_is_above_the_peak():
+    """Hypothesis: around 0 the upper end is 1/4 and 1 to the last bit, whatever was rounded."""
+    for low, high in ((0.0, 0.0), (-1.0, 2.0), (-1e-9, 0.0)):
+        a = Interval(torch.tensor([low], **F64), torch.tensor([high], **F64))
+        assert float(intervals.sigmoid_slope(a).high) == 0.25
+        assert float(intervals.tanh_slope(a).high) == 1
+
+
+def test_an_interval_is_itself_alone_and_does_not_change():
+    """Hypothesis: two tensors have no single truth, so intervals are compared by identity."""
+    a, _ = some(0, 1.0, 3)
+    assert a == a and a != copy.copy(a) and len({a, copy.copy(a)}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        a.low = a.high
+
+
 def test_steep_gates_keep_a_positive_rest():
     """Hypothesis: far out a sigmoid's ends stay strictly apart from 0 and are never above 1."""
     far = point(torch.tensor([-800.0, -40.0, 40.0, 800.0], **F64))
@@ -80,7 +98,10 @@ def test_infinite_ends_stay_enclosures():
     assert abs(float(product.low)) < 1e-300 and abs(float(product.high)) < 1e-300
     difference = everything - everything
     assert float(difference.low) == -INF and float(difference.high) == INF
-    assert float(everything.middle) == 0 and float(everything.radius) == INF
+    above = Interval(torch.ones(1, **F64), torch.full((1,), INF, **F64))
+    below = Interval(torch.full((1,), -INF, **F64), -torch.ones(1, **F64))
+    for unbounded in (everything, above, below):
+        assert float(unbounded.middle) == 0 and float(unbounded.radius) == INF
     assert contains(intervals.tanh(everything), torch.tensor([-1.0, 0.0, 1.0], **F64))
     matrix = torch.tensor([[1.0], [0.0]], **F64)
     moved = image(matrix, everything)

@@ -1,5 +1,7 @@
 """Hypotheses about proofs around fixed points and cycles that were found."""
 
+import copy
+import dataclasses
 import math
 
 import pytest
@@ -17,7 +19,7 @@ from rnnlib import (
     logistic,
     simulate,
 )
-from rnnlib.memory.local_steps import _length
+from rnnlib.memory.local_steps import Ball, _length, local_step
 from rnnlib.memory.norms import QuadraticNorm
 from rnnlib.memory.quadratic_bound import Transported, spectral_bound, structured
 from rnnlib.memory.quadratic_norms import contracting_norms, spectral_radius
@@ -313,6 +315,23 @@ def test_errors_in_rows_are_balanced_against_their_columns():
     worst = torch.linalg.matrix_norm(some[0] @ (d[:, :, None] * some[1].double()), ord=2).max()
     assert float(worst) <= bound < 1.7 * float(worst)
     assert structured(eye, [(0 * r, 2 * eye)]) == 0
+
+
+def test_a_ball_has_its_rim_and_is_itself_alone():
+    """Hypothesis: states at the radius lie in it; proofs are compared by identity and stay."""
+    system = network(nn.GRU, 3)
+    proof = certify_near(system, settled(system))
+    unit = QuadraticNorm(torch.eye(3, **F64))
+    ball = dataclasses.replace(proof, norm=unit, centre=torch.zeros(3, **F64), radius=2.0)
+    x = torch.tensor([[0.0, 2.0, 0.0], [0.0, 2.1, 0.0]], **F64)
+    assert ball.contains(x).tolist() == [True, False] and ball.diameter == 4
+    assert ball.reach == pytest.approx(2.0, rel=1e-9)
+    steps = [local_step(system, None, None), local_step(henon(0.2, 0.3), None, 1.0)]
+    states = Ball(torch.zeros(3, **F64), 1.0, Transported(unit))
+    for one in (proof, states, *steps):
+        assert one == one and one != copy.copy(one) and len({one, copy.copy(one)}) == 2
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            one.radius = 1.0
 
 
 def test_bad_arguments_say_what_to_do():

@@ -1,5 +1,7 @@
 """Hypotheses about norms of states."""
 
+import copy
+import dataclasses
 import math
 
 import pytest
@@ -75,6 +77,34 @@ def test_what_a_weighted_norm_says_of_its_ball_is_attained(p, blocks):
     worst = torch.outer(longest, torch.eye(4, **F64)[0])
     ratio = torch.linalg.matrix_norm(worst, ord=2) / norm.induced(worst)
     assert norm.distortion == pytest.approx(float(ratio), rel=1e-9)
+
+
+def test_batch_axes_lead():
+    """Hypothesis: norms, dual norms and induced norms of a batch are those of its members."""
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(2, 3, 4, generator=generator, **F64)
+    matrices = torch.randn(2, 3, 4, 4, generator=generator, **F64)
+    weights = torch.tensor([0.2, 1.0, 0.5, 0.7], **F64)
+    for norm in (Norm(weights), Norm(weights, 2, 2), Norm(weights, math.inf, 2), quadratic(4)):
+        for call, batch in ((norm, v), (norm.dual, v), (norm.induced, matrices)):
+            alone = torch.stack([torch.stack([call(one) for one in row]) for row in batch])
+            torch.testing.assert_close(call(batch), alone)
+
+
+def test_the_dual_of_the_euclidean_norm_is_itself_and_that_of_the_max_norm_the_sum():
+    weights, ones = torch.tensor([0.2, 1.0, 0.5, 0.7], **F64), torch.ones(4, **F64)
+    assert float(Norm(weights, math.inf).dual(ones)) == pytest.approx(2.4)
+    assert float(Norm(weights, 2).dual(ones)) == pytest.approx(math.sqrt(1.04 + 0.74))
+    two = math.sqrt(1.04) + math.sqrt(0.74)  # each block at its own worst
+    assert float(Norm(weights, 2, 2).dual(ones)) == pytest.approx(two)
+
+
+def test_a_norm_is_itself_alone_and_does_not_change():
+    """Hypothesis: tensors have no single truth, so norms are compared by identity and hashed."""
+    for norm in (Norm(torch.ones(4, **F64)), quadratic(4)):
+        assert norm == norm and norm != copy.copy(norm) and len({norm, copy.copy(norm)}) == 2
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            norm.weights = torch.ones(4)
 
 
 def test_the_power_iteration_finds_what_two_blocks_reach_together():

@@ -71,6 +71,18 @@ def test_a_probe_sees_a_class_in_any_direction_and_none_in_noise():
     assert abs(probe_accuracy(noise(2000, 10), classes) - 0.25) < 0.05
 
 
+def test_a_probe_does_not_lean_on_directions_that_hardly_vary():
+    """Hypothesis: of two components that differ by 0.01 of the class, which is 3 times as often 0,
+    a probe says 0 at a ridge above the variance of their difference, and sees it below."""
+    classes = (torch.arange(800) % 4 == 0).long()
+    shared = noise(800, 1)
+    x = torch.cat([shared, shared + 0.01 * classes[:, None]], -1)
+    frequent = 1 - float(classes.double().mean())
+    assert abs(probe_accuracy(x, classes) - frequent) < 0.05
+    assert abs(probe_accuracy(x, classes, ridge=1e-4) - frequent) < 0.1
+    assert probe_accuracy(x, classes, ridge=1e-8) == 1
+
+
 def test_a_probe_does_not_take_rounding_for_memory():
     """Hypothesis: a difference of 1e-9 beside components of size 1 is not seen, one of 1 is.
 
