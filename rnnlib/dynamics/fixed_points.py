@@ -289,11 +289,6 @@ def fixed_points(
 
     with tqdm(total=len(starts), desc=power.name, disable=not progress, unit="start") as bar:
         ended = run(starts, bar)
-        if ended.interrupted:
-            warnings.warn(
-                "fixed_points was interrupted: what it returns is what it had found by then.",
-                stacklevel=3,
-            )
         slow = _slow_points(power, ended, tolerance, disturbance, run, bar)
     converged = int((ended.residual < tolerance).sum())
     candidates, found, picks, hits = _distinct(ended, ended.residual < tolerance, separation)
@@ -306,6 +301,11 @@ def fixed_points(
         ended = Search._make((*joined, more.interrupted))
         candidates, found, picks, hits = _distinct(
             ended, ended.residual < tolerance, separation, len(starts)
+        )
+    if ended.interrupted:
+        warnings.warn(
+            "fixed_points was interrupted: what it returns is what it had found by then.",
+            stacklevel=3,
         )
     rows = torch.arange(members, device=starts.device)[:, None]
     member = found.nonzero()[:, 0]

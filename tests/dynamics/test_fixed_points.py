@@ -519,6 +519,21 @@ def test_a_search_that_is_interrupted_keeps_what_it_has(monkeypatch):
     assert len(found.points) > 0 and "interrupted" in found.describe()
 
 
+def test_a_search_that_is_interrupted_along_its_cycles_says_so_too(monkeypatch):
+    """Hypothesis: the cycle's other points are searched for after all starts, and count as well."""
+    module = sys.modules[fixed_points.__module__]
+    search = module.search
+
+    def stop_second(system, starts, *arguments):
+        found = search(system, starts, *arguments)
+        return found._replace(interrupted=len(starts) != 40)
+
+    monkeypatch.setattr(module, "search", stop_second)
+    with pytest.warns(UserWarning, match="interrupted"):
+        found = fixed_points(logistic(3.2), starts_in_box(0.1, 0.9, 40, 1), period=2)
+    assert found.interrupted and len(found.points) == 3  # the cycle's two and the fixed point
+
+
 def test_nothing_is_made_on_another_device_than_the_systems():
     """Hypothesis: with every tensor that names no device made elsewhere, the search still runs."""
     system, start = one_unit(2.0), torch.tensor([[0.4], [0.0]], dtype=F64)
