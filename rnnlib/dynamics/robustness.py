@@ -48,7 +48,7 @@ def robustness(
 
     Args:
         system: one autonomous system (or with its input held), without batch axes.
-        attractor: from `find_attractor` or `basins`; its first point is disturbed.
+        attractor: from `rnnlib.dynamics.find_attractor` or `basins`; its first point is disturbed.
         directions: shape ``(D, n_x)``; they are scaled to Euclidean length 1.
         sizes: shape ``(R,)``, positive and increasing.
         horizon: a state has returned if it is within the attractor's ``reach`` after so many

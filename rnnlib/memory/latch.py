@@ -37,7 +37,8 @@ def pulse_threshold(gain: float, duration: int) -> float:
     The bit ``x* > 0`` flips when ``duration`` steps of ``x' = tanh(w x - u)`` bring the state
     below 0, the boundary of the two basins. For one step that is ``u = w x*``. For more, the
     boundary is pulled back: ``y_0 = 0``, ``y_{k+1} = (atanh(y_k) + u) / w``, and the threshold is
-    the ``u`` for which ``y_duration = x*``. For long pulses it tends to the fold of `fold_bias`.
+    the ``u`` for which ``y_duration = x*``. For long pulses it tends to the fold of
+    `rnnlib.systems.fold_bias`.
 
     Args:
         gain: ``w > 1``.

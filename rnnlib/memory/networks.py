@@ -72,7 +72,8 @@ class Network:
     def on_state(self) -> list[tuple[tuple[Tensor, ...], Tensor, Tensor | None]]:
         """For each layer the matrices that give each gate's ``W_hh h``, ``h`` and ``c``.
 
-        They are the same tensors at every call, which `Transported` counts on.
+        They are the same tensors at every call, which
+        `rnnlib.memory.quadratic_bound.Transported` counts on.
         """
         eye = torch.eye(self.n_x, dtype=torch.float64, device="cpu")
         found = []

@@ -157,11 +157,11 @@ def free_dynamics(
         - ``constant``: by held word, see `attractors_under`; from random states of standard
           deviation 100, as the paper has them, and from states after reading.
         - ``cycles``: the cycles of words that closed loops end in, the commonest first, as
-          `WordAttractor` in `rnnlib.language.word_attractors`, but with the words themselves, and
+          `rnnlib.language.word_attractors.WordAttractor`, but with the words themselves, and
           their number as ``period``.
         - ``temperature``: at which words were drawn.
         - ``merging_time``: how many words each pair wrote until they agreed for good, a list per
-          temperature; None where they did not, see `Merging.time` in `rnnlib.language.random_loop`.
+          temperature; None where they did not, see `rnnlib.language.random_loop.Merging.time`.
         - ``agreement``: the share of equal words in the last quarter of the pairs' texts, at each
           temperature.
         - ``entropy``: of what is written at each temperature, nats per word.

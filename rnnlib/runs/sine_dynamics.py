@@ -179,7 +179,7 @@ def crossing_between(folder: Path | str, before: int, after: int) -> Crossing | 
     """Return where the pair crosses between two analysed snapshots of a run that has them still.
 
     Raises:
-        FileError: a snapshot is missing, or `analyse` has not seen it.
+        FileError: a snapshot is missing, or `analyse_sine` has not seen it.
     """
     folder = Path(folder)
     found = _so_far(folder)

@@ -207,7 +207,7 @@ def flatten_theta(system: System) -> Tensor:
 
 
 def unflatten_theta(system: System, vector: Tensor) -> dict[str, Tensor]:
-    """Turn vectors as `flatten` makes them back into named parameters.
+    """Turn vectors as `flatten_theta` makes them back into named parameters.
 
     Args:
         system: the system, for the names and shapes.

@@ -403,7 +403,7 @@ def _arguments(basis, axes, x0, steps, burn_in):
 
 
 def _real(name, value, shape, remedy):
-    """A float64 copy of anything array-like; None in `shape` stands for any length but 0."""
+    """A float64 copy of anything array-like; None in ``shape`` stands for any length but 0."""
     try:
         array = np.asarray(getattr(value, "detach", lambda: value)(), dtype=np.float64).copy()
     except (TypeError, ValueError) as error:

@@ -179,7 +179,7 @@ class Run:
         return self.note(loss, sums, count)
 
     def note(self, loss: Tensor, sums: dict[str, Tensor], count: int) -> Tensor:
-        """Take down what `task.loss` says of a batch, and return the loss."""
+        """Take down what ``task.loss`` says of a batch, and return the loss."""
         self._losses.append(loss.detach())
         self._count += count
         for key, value in sums.items():
