@@ -2,6 +2,7 @@
 
 The pages in `book/api/` hold a title. The rest is put in as they are read: a section for each file
 of the room, with its docstring and those of its public names, each under its path to import from.
+Files with general tools, which `rnnlib` itself hands on, come before those that serve a chapter.
 """
 
 import ast
@@ -91,14 +92,24 @@ def section(room, file, names):
     left = [n for n in names[1:] if not has_docstring(handed_on[n])] if whole else names
     members = [described(room, name) for name in left]
     text = "\n".join([body, *members])
-    return f"({room}-{file})=\n## {title}\n\n```{{eval-rst}}\n{text}```\n"
+    return f"({room}-{file})=\n### {title}\n\n```{{eval-rst}}\n{text}```\n"
+
+
+def is_general(room, names):
+    """Returns whether a file holds a tool that `rnnlib` itself hands on."""
+    return any(path(room, name) == f"rnnlib.{name}" for name in names)
 
 
 def page(room):
-    """Returns what the page of a room holds below its title."""
+    """Returns what the page of a room holds below its title, the general tools first."""
     head = f"```{{eval-rst}}\n.. automodule:: rnnlib.{room}\n```\n"
     contents = "```{contents}\n:local:\n:backlinks: none\n```\n"
-    return "\n".join([head, contents, *(section(room, *item) for item in files(room).items())])
+    text = [head, contents]
+    for title, wanted in (("General tools", True), ("What serves a chapter", False)):
+        chosen = [item for item in files(room).items() if is_general(room, item[1]) == wanted]
+        if chosen:
+            text += [f"## {title}\n", *(section(room, *item) for item in chosen)]
+    return "\n".join(text)
 
 
 def used_by():
@@ -138,9 +149,9 @@ def overview():
     for room in ROOMS:
         for file, names in files(room).items():
             link = f"[{room}, {spoken(file)}](#{room}-{file})"
-            general = [f"`{n}`" for n in names if path(room, n) == f"rnnlib.{n}"]
-            if general:
-                tools.append(f"| {', '.join(general)} | {link}: {what_for(room, file)} |")
+            if is_general(room, names):
+                general = ", ".join(f"`{n}`" for n in names if path(room, n) == f"rnnlib.{n}")
+                tools.append(f"| {general} | {link}: {what_for(room, file)} |")
             else:
                 who = serves(room, names, users)
                 parts.append(f"| {link}: {what_for(room, file)} | {who} |")

@@ -62,6 +62,14 @@ class Report:
         seconds: what all of it cost.
         interrupted: whether it was stopped before the last question.
         subject: the network and its data as they were analysed.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network, inputs = torch.nn.GRU(2, 4), torch.zeros(30, 1, 2)
+        >>> found = rnnlib.report(network, inputs, questions=["influence"], progress=False)
+        >>> page = found.save("report.html")
+        >>> list(found.to_dict()["answers"]), found.interrupted
+        (['influence'], False)
     """
 
     title: str
@@ -174,6 +182,13 @@ def report(
 
     Raises:
         TypeError, ValueError: a model or data that cannot be taken, with what would work.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network, inputs = torch.nn.GRU(2, 4), torch.zeros(30, 1, 2)
+        >>> found = rnnlib.report(network, inputs, questions=["influence"], progress=False)
+        >>> found.title, found.answers["influence"].question
+        ('Report on GRU, 4 state components', 'How far back does the output depend on the input?')
     """
     asked = list(QUESTIONS) if questions is None else list(questions)
     for key in asked:

@@ -41,6 +41,14 @@ class Watch:
 
     Raises:
         ValueError: a share that is not positive, and what `rnnlib.report` raises.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> look = rnnlib.Watch(torch.nn.GRU(2, 4), torch.zeros(30, 1, 2), share=float("inf"))
+        >>> for epoch in range(3):  # train the network here
+        ...     seen = look(epoch)
+        >>> [seen["step"] for seen in look.history]
+        [0, 1, 2]
     """
 
     def __init__(
@@ -147,5 +155,13 @@ def watch(model: nn.Module, inputs: Tensor, **options: Any) -> Watch:
         seen = rnnlib.watch(model, inputs)
         for epoch in range(epochs):
             ...; seen(epoch)
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network, inputs = torch.nn.GRU(2, 4), torch.zeros(30, 1, 2)
+        >>> look = rnnlib.watch(network, inputs)
+        >>> seen = look(step=1)  # after an epoch
+        >>> list(seen)[:4]
+        ['step', 'regime', 'settled', 'exponent']
     """
     return Watch(model, inputs, **options)

@@ -272,6 +272,13 @@ def basins(
 
     Raises:
         ValueError: a batch of systems, starts of another shape, an option out of its range.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> latch = rnnlib.from_function(lambda x, theta: torch.tanh(2 * x), 1)
+        >>> found = rnnlib.basins(latch, torch.tensor([[-0.5], [0.5], [0.8]]).double())
+        >>> len(found.attractors), bool(found.labels[1] == found.labels[2] != found.labels[0])
+        (2, True)
     """
     check_single(system)
     if burn_in < 1 or rounds < 1:

@@ -76,6 +76,13 @@ def covariant_vectors(
     Reference:
         F. Ginelli, P. Poggi, A. Turchi, H. Chate, R. Livi, A. Politi, "Characterizing dynamics with
         covariant Lyapunov vectors", Physical Review Letters 99 (2007) 130601.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> shear = rnnlib.linear(torch.tensor([[2.0, 1.0], [0.0, 0.5]]).double())
+        >>> found = rnnlib.covariant_vectors(shear, torch.zeros(2).double(), steps=10)
+        >>> found.exponents.exp()
+        tensor([2.0000, 0.5000], dtype=torch.float64)
     """
     k = check_exponents(system, k)
     check_steps(steps, burn_in)
@@ -134,6 +141,11 @@ def homoclinic_angle(vectors: Tensor, unstable: int) -> Tensor:
     Reference:
         P. V. Kuptsov, S. P. Kuznetsov, "Violation of hyperbolicity in a diffusive medium with local
         hyperbolic attractor", Physical Review E 80 (2009) 016205.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> rnnlib.homoclinic_angle(torch.eye(2), unstable=1)  # a right angle
+        tensor(1.5708)
     """
     k = vectors.shape[-1]
     if not 0 < unstable < k:

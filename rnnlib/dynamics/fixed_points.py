@@ -157,6 +157,12 @@ def starts_in_box(
 
     Returns:
         Shape ``(count, n_x)``, float64.
+
+    Example:
+        >>> import rnnlib
+        >>> starts = rnnlib.starts_in_box(-1, 1, count=100, n_x=3)
+        >>> starts.shape, bool((starts.abs() <= 1).all())
+        (torch.Size([100, 3]), True)
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand(count, n_x, dtype=torch.float64, generator=generator, device="cpu")
@@ -195,6 +201,12 @@ def starts_from_orbits(
 
     Raises:
         ValueError: a count or spacing under 1, a negative burn-in, or too few inputs.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> starts = rnnlib.starts_from_orbits(rnnlib.henon(), torch.zeros(1, 2).double(), count=20)
+        >>> starts.shape, bool((starts[:, 0].abs() < 1.3).all())  # on the attractor
+        (torch.Size([20, 2]), True)
     """
     if count < 1 or every < 1:
         raise ValueError(f"count is {count} and every is {every}; both must be 1 or more.")
@@ -264,6 +276,15 @@ def fixed_points(
         nonmonotone line search technique for Newton's method", SIAM Journal on Numerical Analysis
         23 (1986); for RNNs: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25
         (2013).
+
+    Example:
+        >>> import torch, rnnlib
+        >>> starts = rnnlib.starts_in_box(-1, 2, count=20, n_x=1)
+        >>> found = rnnlib.fixed_points(rnnlib.logistic(3.2), starts)
+        >>> found.points[:, 0].sort().values  # 0 and 1 - 1 / r
+        tensor([0.0000, 0.6875], dtype=torch.float64)
+        >>> found.stability.tolist()
+        ['unstable', 'unstable']
     """
     _check(system, starts, period)
     _check_ranges(

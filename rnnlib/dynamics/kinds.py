@@ -42,6 +42,12 @@ class SteadyState(NamedTuple):
         reason: what is missing or foreseen where ``settled`` is False, else "", an array of shape
             ``(*batch,)``.
         end: shape ``(*batch, n_x)``, a point of the fixed point or cycle, or else the last state.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> found = rnnlib.steady_state(rnnlib.logistic(3.2), torch.tensor([0.3]).double())
+        >>> found.describe(), int(found.period), bool(found.settled)
+        ('period 2', 2, True)
     """
 
     kind: np.ndarray

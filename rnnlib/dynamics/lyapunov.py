@@ -21,6 +21,13 @@ class LyapunovSpectrum(NamedTuple):
         error: shape ``(*batch, k)``, the standard error of the mean from ten blocks of
             consecutive steps. It measures the sampling error only: the alignment of the tangent
             vectors adds an error of order 1 / steps.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> shrink = rnnlib.linear(torch.tensor([[0.5, 0.0], [0.0, 0.25]]).double())
+        >>> found = rnnlib.lyapunov_spectrum(shrink, torch.zeros(2).double(), steps=10, burn_in=100)
+        >>> found.exponents.exp()
+        tensor([0.5000, 0.2500], dtype=torch.float64)
     """
 
     exponents: Tensor
@@ -75,6 +82,15 @@ def lyapunov_spectrum(
         G. Benettin, L. Galgani, A. Giorgilli, J.-M. Strelcyn, "Lyapunov characteristic exponents
         for smooth dynamical systems", Meccanica 15 (1980); J.-P. Eckmann, D. Ruelle, "Ergodic
         theory of chaos and strange attractors", Reviews of Modern Physics 57 (1985).
+
+    Example:
+        >>> import math, torch, rnnlib
+        >>> x0 = torch.zeros(2).double()
+        >>> found = rnnlib.lyapunov_spectrum(rnnlib.henon(), x0, steps=1000, burn_in=100)
+        >>> bool(found.exponents[0] > 0)  # chaos
+        True
+        >>> math.isclose(found.exponents.sum(), math.log(0.3))  # each step shrinks areas by 0.3
+        True
     """
     k = check_exponents(system, k)
     check_steps(steps, burn_in)
@@ -175,6 +191,11 @@ def kaplan_yorke_dimension(exponents: Tensor) -> Tensor:
     Reference:
         J. L. Kaplan, J. A. Yorke, "Chaotic behavior of multidimensional difference equations",
         Lecture Notes in Mathematics 730 (1979).
+
+    Example:
+        >>> import torch, rnnlib
+        >>> round(float(rnnlib.kaplan_yorke_dimension(torch.tensor([0.42, -1.62]))), 3)
+        1.259
     """
     n = exponents.shape[-1]
     sums = exponents.cumsum(-1)

@@ -20,6 +20,13 @@ class OrbitDiagram(NamedTuple):
         orbit: what was observed, shape ``(steps, S, *starts, n)``, where ``starts`` are the batch
             axes of the initial states (none for a single one).
         start: "fresh" or "continued", how each orbit began.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> r, x0 = torch.tensor([2.5, 3.2]).double(), torch.tensor([0.3]).double()
+        >>> found = rnnlib.orbit_diagram(rnnlib.logistic, r, x0, steps=4, burn_in=2000)
+        >>> found.orbit.shape  # steps, values, states
+        torch.Size([4, 2, 1])
     """
 
     values: Tensor
@@ -59,6 +66,12 @@ def trajectory(
         ValueError: a negative burn-in, fewer than one step, too few inputs, inputs for a system
             that takes none, batch axes that do not broadcast.
         TypeError: a state or input of another dtype than the parameters.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> steps = rnnlib.trajectory(rnnlib.linear(torch.eye(1) / 2), torch.ones(1), steps=3)
+        >>> [float(x) for x, z in steps]
+        [0.5, 0.25, 0.125]
     """
     check_steps(steps, burn_in)
     system.check_inputs(inputs, burn_in + steps, f"burn_in={burn_in} and steps={steps}")
@@ -107,6 +120,13 @@ def simulate(
     Raises:
         ValueError: as `trajectory`, and an unknown ``observe``.
         TypeError: as `trajectory`.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> x0 = torch.tensor([0.3]).double()
+        >>> orbit = rnnlib.simulate(rnnlib.logistic(3.2), x0, steps=4, burn_in=1000)
+        >>> orbit[:, 0]  # a cycle of two
+        tensor([0.5130, 0.7995, 0.5130, 0.7995], dtype=torch.float64)
     """
     kept = None
     if gradients is None:
@@ -168,6 +188,13 @@ def orbit_diagram(
     Raises:
         ValueError: an unknown ``start``, values not of shape ``(S,)``, a negative burn-in, a
             family whose system has no axis for the values.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> r, x0 = torch.tensor([2.5, 3.2, 3.5]).double(), torch.tensor([0.3]).double()
+        >>> found = rnnlib.orbit_diagram(rnnlib.logistic, r, x0, steps=8, burn_in=2000)
+        >>> [len(found.orbit[:, k].round(decimals=3).unique()) for k in range(3)]  # it doubles
+        [1, 2, 4]
     """
     if start not in ("fresh", "continued"):
         raise ValueError(f"start is {start!r}; use 'fresh' or 'continued'.")

@@ -59,6 +59,14 @@ def robustness(
     Raises:
         ValueError: a batch of systems, sizes that do not increase from above 0, a direction that
             is zero, not finite or of another dimension, a horizon under 1.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> latch = rnnlib.from_function(lambda x, theta: torch.tanh(2 * x), 1)
+        >>> up = rnnlib.basins(latch, torch.ones(1, 1).double()).attractors[0]
+        >>> down, sizes = -torch.ones(1, 1).double(), torch.tensor([0.5, 1.0, 1.5]).double()
+        >>> rnnlib.robustness(latch, up, down, sizes).radius  # from 0.9575 to the saddle at 0
+        tensor([0.9575], dtype=torch.float64)
     """
     check_single(system)
     if (

@@ -76,6 +76,12 @@ def steady_state(
     Reference:
         The weighted averages are those of S. Das, Y. Saiki, E. Sander, J. A. Yorke, "Quantitative
         quasiperiodicity", Nonlinearity 30 (2017).
+
+    Example:
+        >>> import torch, rnnlib
+        >>> sweep = rnnlib.logistic(torch.tensor([2.5, 3.2]).double())
+        >>> rnnlib.steady_state(sweep, torch.full((2, 1), 0.3).double()).kind.tolist()
+        ['fixed point', 'periodic']
     """
     if max_period < 1:
         raise ValueError(f"max_period is {max_period}; it must be 1 or more.")

@@ -163,6 +163,14 @@ def certify(
         Miller and Hardt, "Stable recurrent models", ICLR 2019 (proposition 2); Terzi, Bonassi,
         Farina, Scattolini, "Learning model predictive control with long short-term memory
         networks", International Journal of Robust and Nonlinear Control 31 (2021).
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network = torch.nn.RNN(1, 2).double()
+        >>> network.weight_hh_l0.data[:] = torch.eye(2) / 2
+        >>> proof = rnnlib.certify(network)
+        >>> proof.certified, round(proof.constant, 6)
+        (True, 0.5)
     """
     _check(input_bound, cell_bound, steps, after)
     if isinstance(cell, nn.Module):

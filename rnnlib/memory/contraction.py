@@ -69,6 +69,12 @@ def lipschitz_lower_bound(
         ValueError: a box that is empty or unbounded, a system with batch axes or without input, no
             state with a finite stretch.
         TypeError: a system in half precision or with complex parameters.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> found = rnnlib.lipschitz_lower_bound(rnnlib.logistic(3.0), 0.0, 1.0)
+        >>> round(found.constant, 6)  # |r (1 - 2 x)| at an end
+        3.0
     """
     norm = _as_norm(norm, system, low, high)
 

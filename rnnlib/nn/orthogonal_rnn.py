@@ -95,6 +95,13 @@ class OrthogonalRNN(nn.Module):
         Lezcano-Casado and Martinez-Rubio, "Cheap orthogonal constraints in neural networks",
         ICML 2019; for ``rebase``: Lezcano-Casado, "Trivializations for gradient-based
         optimization on manifolds", NeurIPS 2019.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network = rnnlib.OrthogonalRNN(2, 6)
+        >>> y, h = network(torch.zeros(5, 1, 2))  # as torch.nn.RNN: time, batch, features
+        >>> y.shape, h.shape
+        (torch.Size([5, 1, 6]), torch.Size([1, 1, 6]))
     """
 
     def __init__(
@@ -201,7 +208,13 @@ class OrthogonalRNN(nn.Module):
 
 @torch.no_grad()
 def orthogonality_error(module: OrthogonalRNN) -> float:
-    """Return the largest entry of ``|Q^T Q - I|``, worked out in float64."""
+    """Return the largest entry of ``|Q^T Q - I|``, worked out in float64.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> rnnlib.orthogonality_error(rnnlib.OrthogonalRNN(2, 6).double()) < 1e-12
+        True
+    """
     q = module.recurrent_matrix().double()
     return (q.mT @ q - torch.eye(len(q), dtype=q.dtype, device=q.device)).abs().max().item()
 

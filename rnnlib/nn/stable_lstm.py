@@ -66,6 +66,13 @@ def project_published_(lstm: nn.LSTM) -> None:
         TypeError: not a `torch.nn.LSTM`, or a subclass with a ``forward`` of its own.
         ValueError: a bidirectional or projected network; weights that are no parameters, but worked
             out from others (pruned, parametrized), which could not be kept.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network = torch.nn.LSTM(2, 4)
+        >>> rnnlib.project_published_(network)
+        >>> network.weight_hh_l0[:4].detach().abs().sum(0)
+        tensor([0.3950, 0.3950, 0.3950, 0.3950])
     """
     weights = _weights(lstm)
     for k in range(lstm.num_layers):
@@ -98,6 +105,13 @@ def project_certified_(lstm: nn.LSTM, input_bound: float, forget: float = FORGET
         ValueError: a bidirectional or projected network, a negative or infinite ``input_bound``, a
             ``forget`` that is out of range; weights that are no parameters, but worked out from
             others (pruned, parametrized), which could not be kept.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network = torch.nn.LSTM(2, 4).double()
+        >>> rnnlib.project_certified_(network, input_bound=1.0)
+        >>> rnnlib.certify(network, 1.0).constant < 1
+        True
     """
     radii = certified_radii(forget)
     if not 0 <= input_bound < float("inf"):

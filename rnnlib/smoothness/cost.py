@@ -22,6 +22,11 @@ def squared_error(y: Tensor, target: Tensor) -> Tensor:
 
     Raises:
         ValueError: as many targets as outputs are needed, neither fewer nor more.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> rnnlib.squared_error(torch.tensor([1.0, 2.0]), torch.zeros(2))
+        tensor(5.)
     """
     if target.shape[-1:] != y.shape[-1:]:
         raise ValueError(
@@ -32,7 +37,13 @@ def squared_error(y: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_squared_error(y: Tensor, target: Tensor) -> Tensor:
-    """The squared error divided by the number of outputs, which figure 1 shows."""
+    """The squared error divided by the number of outputs, which figure 1 shows.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> rnnlib.mean_squared_error(torch.tensor([1.0, 2.0]), torch.zeros(2))
+        tensor(2.5000)
+    """
     return squared_error(y, target) / y.shape[-1]
 
 
@@ -67,6 +78,12 @@ def cost(
         ValueError: no targets, another number of them than of outputs (with the losses here), and
             as `rnnlib.trajectory`.
         TypeError: targets that are no tensor, or of another dtype than ``x0``.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> halve = rnnlib.linear(torch.eye(1) / 2)  # from 1 to 1/2 and 1/4
+        >>> float(rnnlib.cost(halve, torch.ones(1), targets=torch.zeros(2, 1)))
+        0.15625
     """
     _check_targets(targets, x0)
     total = x0.new_zeros(())
@@ -124,6 +141,13 @@ def cost_over(
         ValueError: no axis, an axis that is not 1-D, a chunk under 1, several initial states or
             targets with batch axes, which would be paired with the points.
         TypeError: as `cost`.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> r = torch.tensor([2.0, 4.0]).double()  # from 1/2 to 1/2; to 1, 0, 0
+        >>> x0, targets = torch.tensor([0.5]).double(), torch.full((3, 1), 0.5).double()
+        >>> rnnlib.cost_over(rnnlib.logistic, r, x0=x0, targets=targets)
+        tensor([0.0000, 0.2500], dtype=torch.float64)
     """
     _check_targets(targets, x0)
     if x0.dim() != 1:

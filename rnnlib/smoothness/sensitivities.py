@@ -91,6 +91,14 @@ def sensitivities(
     Reference:
         R. J. Williams, D. Zipser, "A learning algorithm for continually running fully recurrent
         neural networks", Neural Computation 1 (1989).
+
+    Example:
+        >>> import torch, rnnlib
+        >>> a = torch.tensor([2.0])
+        >>> scale = rnnlib.from_function(lambda x, theta: theta["a"] * x, 1, {"a": a})
+        >>> found = rnnlib.sensitivities(scale, torch.ones(1), steps=3)
+        >>> found.d.flatten()  # of a^t by a: t a^(t - 1)
+        tensor([ 1.,  4., 12.])
     """
     if order not in (1, 2):
         raise ValueError(f"order is {order}; use 1 for gradients or 2 for Hessians.")

@@ -54,6 +54,14 @@ def from_module(
             cannot be called.
         ValueError: a bidirectional or projected module, weights that are not finite, a read-out
             that does not take this ``h``, a network whose parts must be named.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network = rnnlib.from_module(torch.nn.LSTM(3, 8))
+        >>> network.n_x, network.n_z  # h and c in one vector
+        (16, 3)
+        >>> rnnlib.simulate(network, torch.zeros(16), steps=5, inputs=torch.zeros(5, 3)).shape
+        torch.Size([5, 16])
     """
     if not isinstance(module, nn.Module):
         raise TypeError(
@@ -109,6 +117,12 @@ def lstm(weights: Mapping[str, Tensor], name: str = "LSTM") -> System:
 
     Raises:
         ValueError: an unknown name, a gate matrix that is not square, a value not finite.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> system = rnnlib.lstm({"weight_hh_l0": torch.zeros(8, 2)})  # no input, no biases
+        >>> system.n_x, system.n_z  # h and c, of two units
+        (4, 0)
     """
     known = {"weight_hh_l0", "weight_ih_l0", "bias_ih_l0", "bias_hh_l0"}
     if unknown := sorted(set(weights) - known):
@@ -151,6 +165,12 @@ def flatten_state(
         TypeError: no tensor, nor a pair of them.
         ValueError: ``h`` and ``c`` of different shapes, no axis of layers, or two axes of which the
             first may be layers or a batch.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> _, state = torch.nn.LSTM(3, 4)(torch.zeros(5, 1, 3))  # h and c, each (1, 1, 4)
+        >>> rnnlib.flatten_state(state).shape
+        torch.Size([1, 8])
     """
     parts = tuple(state) if isinstance(state, (tuple, list)) else (state,)
     if not all(isinstance(part, Tensor) for part in parts) or len(parts) not in (1, 2):
@@ -179,6 +199,12 @@ def unflatten_state(x: Tensor, layers: int, units: int) -> Tensor | tuple[Tensor
 
     Raises:
         ValueError: ``n_x`` is neither ``layers * units`` nor twice that.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> h, c = rnnlib.unflatten_state(torch.arange(8.0), layers=1, units=4)
+        >>> h, c
+        (tensor([[0., 1., 2., 3.]]), tensor([[4., 5., 6., 7.]]))
     """
     one = layers * units
     if x.shape[-1] not in (one, 2 * one):

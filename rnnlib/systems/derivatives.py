@@ -51,6 +51,13 @@ def push_forward(
     Raises:
         ValueError: the step depends on the state and its derivative is lost on the way, has no
             rule, or the step changes the shape of the state.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> turn = rnnlib.linear(torch.tensor([[0.0, -1.0], [1.0, 0.0]]))
+        >>> x, tangents = rnnlib.push_forward(turn, torch.tensor([1.0, 0.0]), torch.eye(2))
+        >>> x.tolist(), tangents.tolist()
+        ([0.0, 1.0], [[0.0, -1.0], [1.0, 0.0]])
     """
     if torch.is_inference_mode_enabled():  # nothing has a derivative in there
         with torch.inference_mode(False), torch.no_grad():
@@ -90,6 +97,11 @@ def jacobian(system: System, x: Tensor, z: Tensor | None = None) -> Tensor:
 
     Raises:
         ValueError: as `push_forward`.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> rnnlib.jacobian(rnnlib.logistic(3.0), torch.tensor([0.25]).double())  # r (1 - 2 x)
+        tensor([[1.5000]], dtype=torch.float64)
     """
     x = system.initial_state(x, z)
     identity = torch.eye(system.n_x, dtype=x.dtype, device=x.device)

@@ -15,6 +15,11 @@ def logistic(r: Tensor | float) -> System:
 
     Reference:
         R. M. May, "Simple mathematical models with very complicated dynamics", Nature 261 (1976).
+
+    Example:
+        >>> import torch, rnnlib
+        >>> rnnlib.logistic(2.0).step(torch.tensor([0.25]).double())
+        tensor([0.3750], dtype=torch.float64)
     """
     return from_function(
         lambda x, theta: theta["r"][..., None] * x * (1 - x),
@@ -35,6 +40,11 @@ def henon(a: Tensor | float = 1.4, b: Tensor | float = 0.3) -> System:
     Reference:
         M. Henon, "A two-dimensional mapping with a strange attractor", Communications in
         Mathematical Physics 50 (1976). Exponents 0.4193 and -1.6233 at (1.4, 0.3).
+
+    Example:
+        >>> import torch, rnnlib
+        >>> rnnlib.henon().step(torch.zeros(2).double())
+        tensor([1., 0.], dtype=torch.float64)
     """
 
     def f(state, theta):
@@ -52,6 +62,12 @@ def linear(matrix: Tensor) -> System:
 
     Raises:
         ValueError: the matrix is not square, or not finite.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> turn = rnnlib.linear(torch.tensor([[0.0, -1.0], [1.0, 0.0]]))
+        >>> turn.step(torch.tensor([1.0, 0.0]))
+        tensor([0., 1.])
     """
     if matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ValueError(

@@ -48,6 +48,14 @@ class System:
         name: what figures and messages call it.
         derivative: how `push_forward` differentiates the step: "forward" or "reverse" mode,
             "differences" for central ones, or None, which chooses between the two modes.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> theta = {"a": torch.ones(1)}
+        >>> scale = rnnlib.System(lambda x, z, theta: theta["a"] * x, n_x=1, theta=theta)
+        >>> sweep = scale.at({"a": torch.tensor([[0.5], [2.0]])})  # two systems at once
+        >>> sweep.step(torch.tensor([4.0]))[:, 0]
+        tensor([2., 8.])
     """
 
     f: Map
@@ -299,6 +307,13 @@ def closed_loop(
 
     Raises:
         ValueError: ``system`` takes no input, or none is left beside ``n_u``.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network = rnnlib.from_module(torch.nn.GRU(1, 3), readout=torch.nn.Linear(3, 1))
+        >>> alone = rnnlib.closed_loop(network, feedback=torch.sin, n_y=1)
+        >>> alone.n_x, alone.n_z  # three units and the last output; no input
+        (4, 0)
     """
     if system.n_z == 0:
         raise ValueError(

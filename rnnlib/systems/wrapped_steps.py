@@ -90,6 +90,12 @@ def from_step(
     Raises:
         ValueError: parameters that are not finite, a cell whose input comes first.
         TypeError: ``step`` or ``readout`` cannot be called.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> leaky = rnnlib.from_step(lambda x, z: (x + torch.tanh(z)) / 2, n_x=2, n_z=2)
+        >>> leaky.step(torch.ones(2), torch.zeros(2))
+        tensor([0.5000, 0.5000])
     """
     _check_size("n_x", n_x, 1)
     _check_size("n_z", n_z, 0)
@@ -149,6 +155,12 @@ def from_cell(
         ValueError: another order, sizes with which the cell cannot be called, an order that is not
             that of a cell of torch.
         TypeError: ``cell`` cannot be called.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> system = rnnlib.from_cell(torch.nn.LSTMCell(2, 4), units=(4, 4))
+        >>> system.n_x, system.n_z
+        (8, 2)
     """
     if not callable(cell):
         raise TypeError(f"cell is a {type(cell).__name__}; give a module or function to call.")
@@ -222,6 +234,13 @@ def from_function(
 
     Raises:
         ValueError: a parameter is not finite.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> a = torch.tensor([[0.5], [2.0]])  # two maps at once
+        >>> family = rnnlib.from_function(lambda x, theta: theta["a"] * x, 1, {"a": a})
+        >>> family.step(torch.ones(1))[:, 0]
+        tensor([0.5000, 2.0000])
     """
     _check_size("n_x", n_x, 1)
     theta = {

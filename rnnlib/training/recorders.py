@@ -57,6 +57,15 @@ class OrbitRecorder(EpochFiles):
 
     Raises:
         ValueError: inputs of another shape, or a count that is no whole number or too small.
+
+    Example:
+        >>> import torch, rnnlib
+        >>> network, inputs = torch.nn.GRU(2, 3), torch.zeros(1, 2)
+        >>> recorder = rnnlib.OrbitRecorder("orbits", inputs, every=10, burn_in=100)
+        >>> for epoch in range(21):  # train the network here
+        ...     recorder(epoch, network)
+        >>> list(recorder.stored())
+        [0, 10, 20]
     """
 
     def __init__(

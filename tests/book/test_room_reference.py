@@ -45,6 +45,17 @@ def test_a_general_tool_is_shown_under_the_path_that_a_user_types():
                 assert reference.path(room, name) == expected
 
 
+@pytest.mark.parametrize("room", reference.ROOMS)
+def test_a_page_has_the_general_tools_before_what_serves_a_chapter(room):
+    text = reference.page(room)
+    places = {
+        general: [text.index(f"({room}-{file})=") for file, names in reference.files(room).items()
+                  if bool({*names} & {*rnnlib.__all__}) == general]
+        for general in (True, False)
+    }  # fmt: skip
+    assert max(places[True], default=0) < min(places[False], default=len(text))
+
+
 def test_the_index_names_every_general_tool_and_every_file():
     """Hypothesis: the sine's task serves the sine chapter; the style serves most of the book."""
     text = reference.overview()
