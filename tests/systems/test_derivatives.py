@@ -1,13 +1,15 @@
 """The derivative of a step: right on every route, or an error; never a silent zero."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import rnnlib
-from rnnlib.systems import X0, Tangents, chaotic_lstm, line
+from rnnlib.systems import X0, Tangents, chaotic_lstm, derivatives, line
 from rnnlib.systems.derivatives import depends_on_the_state
 
 F64 = {"dtype": torch.float64}
@@ -319,3 +321,45 @@ def test_a_step_that_is_no_step_says_so():
             raise RuntimeError("my own")
 
         rnnlib.jacobian(rnnlib.from_step(broken, 2), POINT)
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_many_vectors_are_moved_by_torch_func_to_the_same_place(kind, monkeypatch):
+    """Hypothesis: the step is called at the states, not at a copy of them for each vector."""
+    torch.manual_seed(0)
+    system = rnnlib.from_module(kind(2, 5).double()).hold(torch.ones(2, dtype=torch.float64))
+    calls = []
+
+    def counted(x, z, theta):
+        calls.append(x.shape)
+        return system.f(x, z, theta)
+
+    x = torch.randn(3, system.n_x, dtype=torch.float64)
+    watched = replace(system, f=counted, derivative="forward")
+    found = {}
+    for entries in (0, math.inf):
+        monkeypatch.setattr(derivatives, "MAPPED", entries)
+        calls.clear()
+        found[entries] = rnnlib.jacobian(watched, x)
+        assert (calls[0] == x.shape) == (entries == 0)
+    torch.testing.assert_close(found[0], found[math.inf], rtol=1e-13, atol=1e-14)
+
+
+def test_a_step_that_torch_func_does_not_take_is_differentiated_all_the_same(monkeypatch):
+    """Hypothesis: a step that looks at its numbers has no rule there, and is asked once only."""
+    monkeypatch.setattr(derivatives, "MAPPED", 0)
+
+    def step(x):
+        return 2 * x if float(x.sum()) > 0 else 3 * x
+
+    system = rnnlib.from_step(step, 3, derivative="forward")
+    for _ in range(2):
+        found = rnnlib.jacobian(system, torch.ones(3, dtype=torch.float64))
+        assert torch.equal(found, 2 * torch.eye(3, dtype=torch.float64))
+
+
+def test_a_derivative_lost_in_torch_func_is_an_error_too(monkeypatch):
+    monkeypatch.setattr(derivatives, "MAPPED", 0)
+    system = rnnlib.from_step(lambda x: torch.tanh(x.detach()), 3, derivative="forward")
+    with pytest.raises(ValueError, match="carries no derivative"):
+        rnnlib.jacobian(system, torch.ones(3, dtype=torch.float64))
