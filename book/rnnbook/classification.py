@@ -187,7 +187,7 @@ def panels(samples: Samples, steps: int = 10) -> Figure:
     moving = np.clip(change / width / 0.05, 0, 1)
     with book_style():
         fig, axes = plt.subplots(
-            len(SYMBOLS), len(CLASSES), figsize=(WIDTH, 1.25 * len(SYMBOLS)), sharex=True
+            len(SYMBOLS), len(CLASSES), figsize=(WIDTH, 1.05 * len(SYMBOLS)), sharex=True
         )
         for (i, j), ax in np.ndenumerate(axes):
             order = np.argsort(moving[:, :, i, :, j].ravel(), kind="stable")

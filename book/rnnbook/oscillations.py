@@ -1,13 +1,17 @@
 """Figures of oscillations, for the chapter on sine generation: what a trained network does."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 from torch import Tensor
 
-from rnnlib.dynamics import Oscillation
+from rnnlib import System, simulate
+from rnnlib.dynamics import Oscillation, phase_error
 from rnnlib.figures import BLUE, GREEN, ORANGE, PURPLE, SEQUENTIAL, SKY, WIDTH, book_style
 from rnnlib.tasks import HIGHEST, LOWEST
 
@@ -106,6 +110,40 @@ def without_jumps(y: Tensor, removed_at: int) -> Figure:
         ax.legend(loc="upper right")
         plt.close(fig)
     return fig
+
+
+def run_freely(
+    networks: dict[str, System], omega: Tensor, steps: int, window: int = 400
+) -> tuple[list[list], Tensor, dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Run networks from the state 0 under constant inputs, and compare with the sines asked for.
+
+    Args:
+        networks: by title.
+        omega: the inputs, shape ``(inputs,)``, double precision.
+        steps: of the run.
+        window: how many steps an amplitude is taken over.
+
+    Returns:
+        A row of a table for each network (title, steps, turns off, amplitude), and the arguments of
+        `free_run`.
+    """
+    rows, phases, amplitudes, at = [], {}, {}, torch.empty(0)
+    for title, network in networks.items():
+        start = torch.zeros(len(omega), network.n_x, dtype=omega.dtype)
+        y = simulate(network.hold(omega[:, None]), start, steps, observe="output")[..., 0]
+        at, phase = phase_error(y, omega)
+        at, phases[title] = at[3::4], phase[3::4]
+        amplitudes[title] = y.unfold(0, window, window).std(-1) * math.sqrt(2)
+        turns, end = phases[title][-1].abs() / (2 * math.pi), amplitudes[title][-1]
+        rows.append(
+            [
+                title,
+                int(at[-1]),
+                f"{turns.min():.2f} to {turns.max():.2f}",
+                f"{end.min():.2f} to {end.max():.2f}",
+            ]
+        )
+    return rows, at, phases, amplitudes, omega
 
 
 def free_run(

@@ -1,6 +1,6 @@
 """Figures of the chapter on sine generation: how an oscillation is learned."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,6 +27,44 @@ from rnnlib.training import Samples
 
 LINES = (BLUE, GREEN, ORANGE, PURPLE, RED, GREY)
 POINTS = 20000  # of a tube; more only make the page larger
+MOVES = 0.1  # amplitude of an output that is said to oscillate
+
+
+class Birth(NamedTuple):
+    """When an oscillation is first seen along a training run, and from when on it stays.
+
+    Attributes:
+        moving: the rows of `rnnlib.runs.read_dynamics` whose output oscillates.
+        first: the first of them.
+        stays: the first of them after the last one at rest.
+        beside: whether the followed fixed point attracts where the oscillation comes to stay, so
+            that the oscillation does not come out of it.
+        later: the crossings of a complex pair from there on.
+    """
+
+    moving: pd.DataFrame
+    first: pd.Series
+    stays: pd.Series
+    beside: bool
+    later: pd.DataFrame
+
+
+def birth_of(table: pd.DataFrame, crossings: pd.DataFrame) -> Birth | None:
+    """Return the birth of the oscillation with which a run ends; None if it ends at rest.
+
+    Args:
+        table: from `rnnlib.runs.read_dynamics`.
+        crossings: from `rnnlib.runs.read_crossings`.
+    """
+    moves = table["amplitude"] > MOVES
+    moving = table[moves]
+    last_rest = table["epoch"][~moves].max() if (~moves).any() else -1
+    staying = moving[moving["epoch"] > last_rest]
+    if staying.empty:
+        return None
+    stays = staying.iloc[0]
+    later = crossings[crossings["after"] > stays["epoch"]]
+    return Birth(moving, moving.iloc[0], stays, bool(stays["modulus"] < 1), later)
 
 
 def birth(

@@ -97,6 +97,14 @@ def _facts(folder: Path) -> tuple[str, int, str, str, str]:
     return what, config.seed, " and ".join(sorted(commits)), " and ".join(sorted(devices)), note
 
 
+def spread(values: Sequence[float], digits: int = 4) -> str:
+    """Return the median of some runs, and the least to the greatest where there are several."""
+    if not len(values):
+        return ""
+    text = f"{np.median(values):.{digits}f}"
+    return text + f" ({min(values):.{digits}f} to {max(values):.{digits}f})" * (len(values) > 1)
+
+
 def summary(runs: Mapping[str, Sequence[str]], columns: Sequence[str], caption: str) -> HTML:
     """Return a table of text.
 

@@ -45,6 +45,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "118.8": "the paper's perplexity of the stable LSTM",
         "185.3": "the paper's perplexity of the orthogonal RNN",
         "600": "the paper's words before a cycle",
+    },
+    "language_model_full_size": {
+        "33278": "the words of WikiText-2",
         "13": "megabytes of the corpus",
     },
     "sine": {
