@@ -20,7 +20,7 @@ def steady_states(systems: dict[str, System], x0s: list[Tensor], states: list[St
     """
     with book_style():
         rows = (len(systems) + 1) // 2
-        fig, axes = plt.subplots(rows, 2, figsize=(WIDTH, 0.55 * WIDTH * rows), squeeze=False)
+        fig, axes = plt.subplots(rows, 2, figsize=(WIDTH, 0.48 * WIDTH * rows), squeeze=False)
         for ax, (title, system), x0, found in zip(
             axes.flat, systems.items(), x0s, states, strict=True
         ):

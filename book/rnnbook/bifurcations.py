@@ -50,7 +50,7 @@ def bifurcation(
     at = grid[roots.member].numpy()
     with book_style():
         fig, (top, bottom) = plt.subplots(
-            2, 1, figsize=(WIDTH, WIDTH if complex_pair else 0.62 * WIDTH)
+            2, 1, figsize=(WIDTH, 0.8 * WIDTH if complex_pair else 0.62 * WIDTH)
         )
         _orbit_dots(top, fresh, GREY, 3 if case.n_x == 1 else 0.5, "orbits, fresh starts")
         if hysteresis:

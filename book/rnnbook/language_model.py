@@ -118,7 +118,7 @@ def _held_and_closed(rows, held, word, sharex) -> Figure:
     """Draw a row of two orbit diagrams for each label, samples and column."""
     with book_style():
         fig, axes = plt.subplots(
-            len(rows), 2, figsize=(WIDTH, 1.75 * len(rows) + 0.6), sharex=sharex, squeeze=False
+            len(rows), 2, figsize=(WIDTH, 1.45 * len(rows) + 0.6), sharex=sharex, squeeze=False
         )
         for row, (label, samples, column) in zip(axes, rows, strict=True):
             for ax, orbits in zip(row, (samples.constant, samples.closed), strict=True):

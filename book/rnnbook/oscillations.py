@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 from torch import Tensor
 
-from rnnlib import System, simulate
-from rnnlib.dynamics import Oscillation, phase_error
+from rnnlib.dynamics import Oscillation, phase_error, simulate
 from rnnlib.figures import BLUE, GREEN, ORANGE, PURPLE, SEQUENTIAL, SKY, WIDTH, book_style
+from rnnlib.systems import System
 from rnnlib.tasks import HIGHEST, LOWEST
 
 RATE = "radians per step"
@@ -27,7 +27,7 @@ def response(omega: Tensor, answers: dict[str, Oscillation]) -> Figure:
         answers: by label, from `rnnlib.dynamics.frequency_response`.
     """
     with book_style():
-        fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 1.35 * WIDTH), sharex=True)
+        fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 1.15 * WIDTH), sharex=True)
         axes[0].plot(omega, omega, color="black", lw=1, label="asked for")
         axes[1].axhline(0, color="black", lw=1)
         axes[2].axhline(1, color="black", lw=1)

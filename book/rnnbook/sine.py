@@ -25,7 +25,7 @@ from rnnlib.figures import (
 from rnnlib.runs import RESTS, Coincidence, changes_between
 from rnnlib.training import Samples
 
-LINES = (BLUE, GREEN, ORANGE, PURPLE, RED, GREY)
+LINES = (BLUE, GREEN, ORANGE, PURPLE, "black", GREY)
 POINTS = 20000  # of a tube; more only make the page larger
 MOVES = 0.1  # amplitude of an output that is said to oscillate
 

@@ -98,11 +98,11 @@ def _facts(folder: Path) -> tuple[str, int, str, str, str]:
 
 
 def spread(values: Sequence[float], digits: int = 4) -> str:
-    """Return the median of some runs, and the least to the greatest where there are several."""
+    """Return the median of some runs, and the least to the greatest where they differ."""
     if not len(values):
         return ""
-    text = f"{np.median(values):.{digits}f}"
-    return text + f" ({min(values):.{digits}f} to {max(values):.{digits}f})" * (len(values) > 1)
+    middle, low, high = (f"{f(values):.{digits}f}" for f in (np.median, min, max))
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def summary(runs: Mapping[str, Sequence[str]], columns: Sequence[str], caption: str) -> HTML:
@@ -115,7 +115,7 @@ def summary(runs: Mapping[str, Sequence[str]], columns: Sequence[str], caption: 
     """
     head = "".join(f'<th style="{CELL}">{column}</th>' for column in columns)
     body = "".join(
-        f'<tr><th style="{CELL}">{title}</th>'
+        f'<tr><th style="{CELL} min-width: 7em;">{title}</th>'
         + "".join(f'<td style="{CELL}">{cell}</td>' for cell in cells)
         + "</tr>"
         for title, cells in runs.items()

@@ -69,6 +69,17 @@ def test_a_change_in_the_package_changes_a_page_whose_cells_are_the_same(build):
     assert "copper" in page and "silver" not in page
 
 
+def test_a_change_in_what_chapters_draw_with_changes_a_page(build, tmp_path):
+    drawn = tmp_path / "book" / "rnnbook" / "__init__.py"
+    drawn.parent.mkdir()
+    for answer in ("silver", "copper"):
+        drawn.write_text(f"answer = '{answer}'")
+        done, page = build("", "sys.path.insert(0, '.')\nimport rnnbook\nrnnbook.answer")
+        assert done.returncode == 0, done.stderr
+        assert answer in page
+    assert "silver" not in page
+
+
 def test_a_chapter_that_raises_stops_the_build_and_shows_its_traceback(build):
     failed, _ = build("answer = 0", "1 / rnnlib.answer")
     assert failed.returncode != 0

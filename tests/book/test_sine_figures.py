@@ -60,6 +60,6 @@ def test_a_free_run_at_another_speed_is_ahead_by_whole_turns():
     assert turns == f"{ahead[0]:.2f} to {ahead[1]:.2f}" and amplitude == "0.50 to 0.50"
 
 
-def test_a_spread_names_its_ends_only_where_there_are_several():
+def test_a_spread_names_its_ends_only_where_they_differ():
     assert spread([]) == "" and spread([0.25]) == "0.2500"
-    assert spread([3, 1, 2], 0) == "2 (1 to 3)"
+    assert spread([3, 1, 2], 0) == "2 (1 to 3)" and spread([1.0, 1.0]) == "1.0000"
