@@ -71,8 +71,8 @@ $(TARGETS): $(READY) $(ENGINE)
 
 batch: $(ENGINE) ## install Snakemake, which runs batches, into .venv-batch
 
-test-batch: $(READY) $(ENGINE) ## run real batches, with kills and failures; takes minutes
-	RNNLIB_TEST_BATCH=1 $(BIN)/python -m pytest tests/runs/test_batch.py
+test-batch: $(READY) $(ENGINE) ## run real batches, with kills and failures, and 1500 flipped bits; takes minutes
+	RNNLIB_TEST_BATCH=1 RNNLIB_TEST_FLIPS=1500 $(BIN)/python -m pytest tests/runs/test_batch.py tests/runs/test_faults.py
 
 test-slurm: $(READY) $(ENGINE) ## run a batch on a real SLURM of one node (root; Debian's slurm-wlm and munge)
 	RNNLIB_TEST_SLURM=1 $(BIN)/python -m pytest tests/runs/test_slurm.py

@@ -7,6 +7,7 @@ from benchmarks import (
     fixed_points,
     language_model,
     orthogonal_rnn,
+    side_by_side,
     steady_states,
     training,
 )
@@ -20,4 +21,5 @@ if __name__ == "__main__":
     language_model.main()
     explorer.main()
     fixed_points.main()
+    side_by_side.main()
     steady_states.main()

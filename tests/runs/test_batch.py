@@ -168,7 +168,7 @@ def test_a_batch_with_a_failure_and_a_kill_is_finished_by_the_second_start(grid,
     broken.parent.mkdir(parents=True)
     broken.write_text("a file where a folder should be")
     first = batch(grid, root)
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + 1500
     while sum(store.is_done(store.folder_of(root, c)) for c in target.configs) < 5:
         assert first.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
@@ -181,7 +181,7 @@ def test_a_batch_with_a_failure_and_a_kill_is_finished_by_the_second_start(grid,
     broken.unlink()
     done = {c: store.folder_of(root, c) / "done.json" for c in target.configs}
     before = {c: path.stat().st_mtime_ns for c, path in done.items() if path.exists()}
-    out, error = batch(grid, root).communicate(timeout=500)
+    out, error = batch(grid, root).communicate(timeout=2400)
     assert "0 failed, 0 to go on with" in out, out + error
     after = {c: path.stat().st_mtime_ns for c, path in done.items()}
     assert len(before) >= 5 and {c: after[c] for c in before} == before
@@ -228,7 +228,7 @@ def test_two_batches_at_once_make_each_run_once(grid, tmp_path):
     root = tmp_path / "store"
     grid.write_text(GRID.replace("[50, 52, 54, 56, 58]", "[50, 52]"))
     for one in [batch(grid, root), batch(grid, root)]:
-        out, error = one.communicate(timeout=500)
+        out, error = one.communicate(timeout=2400)
         assert one.returncode == 0, out + error
     (target,) = read_targets(grid).values()
     for config in target.configs:

@@ -19,6 +19,15 @@ from rnnlib.runs.runner import Busy, RunsFailed
 from rnnlib.runs.sine_dynamics import analyse_sine
 from rnnlib.training import NonFiniteLoss
 
+FLIPS = int(os.environ.get("RNNLIB_TEST_FLIPS", "0"))  # as many in all, instead of a sample
+
+
+def flipped(whole, bit):
+    """Return a file's bytes with one bit turned over."""
+    changed = bytearray(whole)
+    changed[bit // 8] ^= 1 << bit % 8
+    return changed
+
 
 def faults(root):
     return [finding for finding in verify(root) if finding.kind in FAULTS]
@@ -46,10 +55,8 @@ def test_a_flipped_bit_in_any_file_of_a_finished_run_is_found(copy):
     assert len(paths) == 8 + 1 + 3 + 3 + 1  # results, checkpoint, samples, snapshots, analysis
     for path in paths:
         whole = path.read_bytes()
-        for bit in draw.choice(8 * len(whole), 6, replace=False):
-            flipped = bytearray(whole)
-            flipped[bit // 8] ^= 1 << bit % 8
-            path.write_bytes(flipped)
+        for bit in draw.choice(8 * len(whole), -(-FLIPS // len(paths)) or 6, replace=False):
+            path.write_bytes(flipped(whole, bit))
             assert faults(root), (path, bit)
         path.write_bytes(whole)
     assert not faults(root)
@@ -60,10 +67,8 @@ def test_no_flipped_bit_of_a_checkpoint_is_resumed_from(copy):
     draw, path = np.random.default_rng(2), copy / "checkpoint.pt"
     whole = path.read_bytes()
     (copy / "checkpoint.earlier.pt").unlink(missing_ok=True)
-    for bit in draw.choice(8 * len(whole), 25, replace=False):
-        flipped = bytearray(whole)
-        flipped[bit // 8] ^= 1 << bit % 8
-        path.write_bytes(flipped)
+    for bit in draw.choice(8 * len(whole), FLIPS or 25, replace=False):
+        path.write_bytes(flipped(whole, bit))
         with pytest.raises(FileError, match="checkpoint.pt cannot be read"):
             run(tiny(), copy.parents[2])
     path.write_bytes(whole)
@@ -166,6 +171,60 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_to_the_same_end(made, tmp_p
     assert "same command then goes on" in error and not any(tmp_path.rglob("*.part"))
     folder = run(tiny(), tmp_path, restart=True)
     assert files_of(folder) == files_of(made)
+
+
+FILLING = """
+import os
+from rnnlib import files
+from rnnlib.runs import runner, store
+runner.CHECKPOINT_EVERY = 0.0
+calls, write, append = [], files.write, store.append_history
+def fill():
+    with open({filler!r}, "wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(4096))
+        except OSError:
+            pass
+def full(path, contents):
+    calls.append(path.name)
+    if calls.count({name!r}) == {count}:
+        fill()
+    write(path, contents)
+files.write = full
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of four megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs Linux and root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("checkpoint.pt", 1), ("checkpoint.pt", 3), ("orbits.npz", 1), ("done.json", 1)],
+)
+def test_a_disk_that_fills_up_is_one_line_and_the_run_goes_on(name, count, made, small_disk):
+    """Hypothesis: a real one, full at the instant in which each kind of file is written."""
+    filler, root = small_disk / "filler", small_disk / "store"
+    before = FILLING.format(name=name, count=count, filler=str(filler))
+    full = process([*options_of(tiny()), "--root", root], before)
+    out, error = full.communicate(timeout=120)
+    assert full.returncode == 2 and error.count("\n") == 1, out + error
+    assert "The disk is full: free some space; the same command then goes on" in error
+    assert not any(root.rglob("*.part")) and not any(root.rglob("done.json"))
+    filler.unlink()
+    folder = run(tiny(), root)
+    assert files_of(folder) == files_of(made) and not faults(root)
 
 
 DYING = """
