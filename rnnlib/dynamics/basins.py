@@ -167,6 +167,7 @@ def find_attractor(
     linear: float = 0.1,
     slows: float = 0.9,
     bound: float = 1e8,
+    progress: bool = False,
 ) -> Attractor | None:
     """Return the attractor on which one start ends, or None where it ends on none.
 
@@ -194,6 +195,7 @@ def find_attractor(
         slows: an orbit that goes less than this part as far in ``steps`` steps as in those before
             is still on its way: to a fixed point or cycle, or None is returned.
         bound: a state with a larger component has diverged.
+        progress: whether to show a progress bar where the orbit has to be watched.
 
     Raises:
         ValueError: a batch of systems, a start of another shape, an option out of its range.
@@ -218,7 +220,13 @@ def find_attractor(
         return _recurrent(system, x, **options)
     for length in (steps, 10 * steps):
         steady = steady_state(
-            system, x, burn_in=0, steps=length, max_period=max_period, bound=bound
+            system,
+            x,
+            burn_in=0,
+            steps=length,
+            max_period=max_period,
+            bound=bound,
+            progress=progress,
         )
         if str(steady.reason).startswith("interrupted"):
             raise KeyboardInterrupt

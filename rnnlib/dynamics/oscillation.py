@@ -73,7 +73,12 @@ def oscillation(y: Tensor) -> Oscillation:
 
 @torch.no_grad()
 def frequency_response(
-    system: System, omega: Tensor, *, steps: int = STEPS, burn_in: int = 1200
+    system: System,
+    omega: Tensor,
+    *,
+    steps: int = STEPS,
+    burn_in: int = 1200,
+    progress: bool = False,
 ) -> Oscillation:
     """Measure what a network answers to constant inputs, from the state 0, in steady state.
 
@@ -82,13 +87,15 @@ def frequency_response(
         omega: the inputs, shape ``(*inputs,)``.
         steps: how many steps to measure.
         burn_in: how many to drop before.
+        progress: whether to show a progress bar.
 
     Returns:
         Arrays of the shape of ``omega``.
     """
     held = system.hold(omega.unsqueeze(-1))
     x0 = omega.new_zeros(*omega.shape, system.n_x)
-    return oscillation(simulate(held, x0, steps, burn_in=burn_in, observe="output")[..., 0])
+    y = simulate(held, x0, steps, burn_in=burn_in, observe="output", progress=progress)
+    return oscillation(y[..., 0])
 
 
 def phase_error(y: Tensor, omega: Tensor, window: int = 100) -> tuple[Tensor, Tensor]:

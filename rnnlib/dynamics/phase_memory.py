@@ -42,6 +42,7 @@ def phase_memory(
     points: int = 8000,
     tolerance: float = 0.01,
     seed: int = 0,
+    progress: bool = False,
 ) -> Returns:
     """Disturb an oscillation in random directions and count what is forgotten.
 
@@ -57,12 +58,13 @@ def phase_memory(
         points: of the undisturbed orbit, by which its set is known.
         tolerance: a disturbance is forgotten when this part of it, or less, is left.
         seed: of the directions.
+        progress: whether to show a progress bar.
 
     Raises:
         ValueError: a batch of systems.
     """
     check_single(system)
-    orbit = simulate(system, x0, points, burn_in=burn_in)
+    orbit = simulate(system, x0, points, burn_in=burn_in, progress=progress)
     home = orbit[-1]
     size = (orbit - orbit.mean(0)).square().sum(-1).mean().sqrt()
     generator = torch.Generator().manual_seed(seed)
@@ -70,7 +72,7 @@ def phase_memory(
     kicks = kicks / torch.linalg.vector_norm(kicks, dim=-1, keepdim=True)
     length = size * sizes.to(home)[:, None]  # S, directions
     starts = torch.cat([home[None], (home + length[..., None] * kicks.to(home)).flatten(0, 1)])
-    ends = simulate(system, starts, 1, burn_in=steps - 1)[0]
+    ends = simulate(system, starts, 1, burn_in=steps - 1, progress=progress)[0]
     twin = torch.linalg.vector_norm(ends[1:] - ends[0], dim=-1)
     distance = torch.as_tensor(scipy.spatial.cKDTree(orbit.numpy()).query(ends[1:].numpy())[0])
     shares = [

@@ -10,13 +10,20 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 GROUPS = 10  # parts of the text, for errors
 
 
 @torch.no_grad()
 def loss_by_context(
-    model, text: Tensor, lengths: Sequence[int], *, stretches: int = 600, scored: int = 10
+    model,
+    text: Tensor,
+    lengths: Sequence[int],
+    *,
+    stretches: int = 600,
+    scored: int = 10,
+    progress: bool = False,
 ) -> Tensor:
     """Return the loss of a language model on the same words after reading more and more.
 
@@ -29,6 +36,7 @@ def loss_by_context(
             read at one may reach back beyond the one before.
         scored: how many words to predict at each place. The k-th of them is predicted after ``k -
             1`` more words than ``lengths`` says.
+        progress: whether to show a progress bar.
 
     Returns:
         The mean loss in nats per word in each of `GROUPS` parts of the text, shape
@@ -56,7 +64,7 @@ def loss_by_context(
     begin = torch.linspace(0, last, stretches, dtype=torch.float64).long().to(text.device)
     steps = torch.arange(longest + scored, device=text.device)
     found = []
-    for part in begin.tensor_split(GROUPS):
+    for part in tqdm(begin.tensor_split(GROUPS), desc="loss by context", disable=not progress):
         words = text[steps.unsqueeze(1) + part]  # step, place
         inputs, targets = words[longest - 1 : -1], words[longest:]
         row = []

@@ -39,7 +39,7 @@ class WordAttractor(NamedTuple):
 
 @torch.no_grad()
 def word_attractors(
-    model: LanguageModel, words: Tensor, x0: Tensor, steps: int
+    model: LanguageModel, words: Tensor, x0: Tensor, steps: int, *, progress: bool = False
 ) -> list[WordAttractor]:
     """Find the cycles of words of the closed loop, the commonest first.
 
@@ -50,8 +50,9 @@ def word_attractors(
         words: the first input of each start, int64, shape ``(starts,)``.
         x0: the layer's initial states, shape ``(starts, n_x)``; float64 to see small residuals.
         steps: how many words to write; a cycle must repeat four times within them.
+        progress: whether to show a progress bar.
     """
-    run = free_run(model, words, x0, steps)
+    run = free_run(model, words, x0, steps, progress=progress)
     cycles = word_cycles(run.words)
     residual = recurrence(model, run.last, cycles.period)
     lead = leads(model, run.last, cycles.period)

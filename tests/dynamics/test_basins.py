@@ -347,3 +347,9 @@ def test_bad_input_names_the_argument(call, message):
 def test_a_start_that_diverges_has_no_attractor():
     """Hypothesis: None, not a crash."""
     assert find_attractor(logistic(3.2), torch.tensor([2.0], dtype=F64)) is None
+
+
+def test_where_one_orbit_has_to_be_watched_the_progress_is_shown(capsys):
+    for progress in (False, True):
+        find_attractor(logistic(4.0), torch.tensor([0.3], dtype=F64), progress=progress)
+        assert ("steady state" in capsys.readouterr().err) == progress

@@ -73,3 +73,10 @@ def test_too_short_signals_are_refused_with_the_length_that_is_needed():
         oscillation(torch.zeros(10))
     with pytest.raises(ValueError, match="window=100"):
         phase_error(torch.zeros(50, 1), torch.tensor([0.2]))
+
+
+def test_progress_is_shown_where_it_is_asked_for(capsys):
+    clock = from_step(lambda x, z: x + z, n_x=1, n_z=1, readout=torch.sin)
+    for progress in (False, True):
+        frequency_response(clock, torch.tensor([0.3], dtype=F64), burn_in=5, progress=progress)
+        assert ("step" in capsys.readouterr().err) == progress

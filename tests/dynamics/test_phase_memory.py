@@ -75,3 +75,10 @@ def test_a_disturbance_is_followed_for_the_steps_asked_for():
 def test_a_batch_of_systems_is_refused():
     with pytest.raises(ValueError, match="batch of shape"):
         phase_memory(logistic(torch.ones(3, dtype=F64)), START[:1], SIZES)
+
+
+def test_progress_is_shown_where_it_is_asked_for(capsys):
+    system, sizes = linear(rotation(1.0)), torch.tensor([0.5], dtype=F64)
+    for progress in (False, True):
+        phase_memory(system, START, sizes, points=100, steps=20, burn_in=10, progress=progress)
+        assert ("step" in capsys.readouterr().err) == progress

@@ -79,3 +79,11 @@ def test_what_is_never_forgotten_can_do_harm():
 def test_what_cannot_be_read_is_an_error(lengths, more, message):
     with pytest.raises(ValueError, match=message):
         loss_by_context(memoryless(), torch.zeros(900, dtype=torch.int64), lengths, **more)
+
+
+def test_progress_is_shown_where_it_is_asked_for(capsys):
+    for progress in (False, True):
+        loss_by_context(
+            memoryless(), torch.randint(11, (200,)), [1, 5], stretches=20, progress=progress
+        )
+        assert ("loss by context" in capsys.readouterr().err) == progress

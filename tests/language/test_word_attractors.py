@@ -77,3 +77,10 @@ def test_a_cycle_has_no_beginning(turn):
 def test_no_step_has_no_lead():
     last = torch.zeros(2, 6, dtype=torch.float64)
     assert torch.isinf(leads(counter(), last, torch.tensor([0, 0]))).all()
+
+
+def test_progress_is_shown_where_it_is_asked_for(capsys):
+    for progress in (False, True):
+        x0 = torch.zeros(5, 5, dtype=torch.float64)
+        word_attractors(counter(), torch.arange(5), x0, 40, progress=progress)
+        assert ("40/40" in capsys.readouterr().err) == progress
