@@ -19,9 +19,10 @@ LAGS = (1, 3, 10, 30, 100)  # at which the gradient's norm is written down
 class Watch:
     """A callback for any training loop that records what the network has become.
 
-    Call it after each epoch (or as often as you like): it looks when a look would keep its cost
-    below ``share`` of the time since it was made, and otherwise returns at once. So it may be
-    called at every step.
+    Call it after each epoch (or as often as you like): it looks when a look, at what the last one
+    cost, would keep its cost below ``share`` of the time since it was made, and otherwise returns
+    at once. So it may be called at every step. The first look is made whatever it costs, and the
+    others wait until the time has paid for it too.
 
     Args:
         model: the network in training, as for `rnnlib.report`; it is copied at each look.
