@@ -201,7 +201,8 @@ def _residuals(system, starts, targets, penalty, inputs):
     each = torch.eye(windows, dtype=r.dtype, device=r.device)
     outputs = torch.einsum("t...kyx,kl->...kytlx", s.j[..., :n_x], each)
     ends = torch.einsum("...kix,kl->...kilx", root * s.d[-1, ..., :n_x], each)[..., :-1, :, :, :]
-    nexts = torch.einsum("kl,ix->kilx", each[1:], root * torch.eye(n_x, dtype=r.dtype))
+    eye = torch.eye(n_x, dtype=r.dtype, device=r.device)
+    nexts = torch.einsum("kl,ix->kilx", each[1:], root * eye)
     by_starts = torch.cat(
         [
             outputs[..., 1:, :].flatten(-2).flatten(-4, -2),

@@ -129,9 +129,10 @@ def sensitivities(
     df = _derivative(f)(x[:-1], theta)  # [A_t B_t], shape (total, *batch, n_x, n_x + n_theta)
     dg = _derivative(g)(x[1:], theta)  # [C_t F_t]
     seed = x.new_zeros(*x.shape[1:-1], n_x + theta.shape[-1], p)  # derivatives of (x_t, theta)
-    seed[..., n_x:, p - theta.shape[-1] :] = torch.eye(theta.shape[-1], dtype=x.dtype)
+    eye = torch.eye(p, dtype=x.dtype, device=x.device)
+    seed[..., n_x:, :] = eye[p - theta.shape[-1] :]
     if with_x0:
-        seed[..., :n_x, :n_x] = torch.eye(n_x, dtype=x.dtype)
+        seed[..., :n_x, :] = eye[:n_x]
     moved = seed.expand(total + 1, *seed.shape).clone()
     for t in range(total):
         moved[t + 1, ..., :n_x, :] = df[t] @ moved[t]  # (S1): A_t D_t + B_t

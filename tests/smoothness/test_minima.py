@@ -25,6 +25,9 @@ def test_windows_are_judged_one_by_one():
     assert 10 < fast.sum() < 50
     assert (found.length[fast] < 0.02).all()
     assert (found.length[~fast] > 0.05).mean() > 0.8  # the others straddle the border
+    shorter = 4 * np.log10(0.2 / found.length)  # by a fourth of a decade at a time
+    np.testing.assert_allclose(shorter, shorter.round(), atol=1e-9)
+    assert (shorter.round() % 2 == 1).any()
     assert np.median(found.density[fast]) == pytest.approx(4000, rel=0.1)
     assert np.median(found.density[~fast]) == pytest.approx(4, abs=2)
 

@@ -142,6 +142,30 @@ def test_fit_never_raises_the_cost_and_keeps_the_known_start():
     assert torch.equal(result.starts[0], X0)
 
 
+def test_gaps_count_as_errors_do_if_nothing_else_is_said():
+    torch.manual_seed(6)
+    student = chaotic_lstm(chaotic_lstm().theta["weight_hh_l0"] + 0.2 * torch.randn(8, 2).double())
+    observed = chaotic_lstm_cost.true_orbit(12)[1:, :2]
+    starts = teacher_forced_states(student, X0, observed)[:-1:4]
+    plain, one, two = (
+        fit(student, starts, observed, iterations=3, **options).history
+        for options in ({}, {"penalty": 1.0}, {"penalty": 2.0})
+    )
+    assert torch.equal(plain, one) and not torch.allclose(one, two)
+
+
+def test_a_fit_makes_no_tensor_on_another_device():
+    """Hypothesis: with another default device, the meta device here, the numbers stay the same."""
+    torch.manual_seed(7)
+    system, inputs = network(), torch.randn(6, 2, dtype=DOUBLE)
+    starts, targets = torch.randn(3, 4, dtype=DOUBLE), torch.randn(6, 1, dtype=DOUBLE)
+    expected = fit(system, starts, targets, inputs=inputs, iterations=2)
+    with torch.device("meta"):  # holds no numbers: any use of it fails
+        found = fit(system, starts, targets, inputs=inputs, iterations=2)
+        cost_of = multiple_shooting(system, starts, targets, inputs=inputs).cost
+    assert torch.equal(found.theta, expected.theta) and torch.isfinite(cost_of)
+
+
 def test_a_fit_shows_its_progress_on_request(capsys):
     half = linear(torch.tensor([[0.5]], dtype=DOUBLE))
     arguments = half, torch.ones(1, 1, dtype=DOUBLE), torch.zeros(4, 1, dtype=DOUBLE)

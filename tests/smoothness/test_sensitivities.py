@@ -146,6 +146,21 @@ def test_bad_input_is_named():
             call()
 
 
+def test_sensitivities_make_no_tensor_on_another_device():
+    """Hypothesis: with another default device, the meta device here, the numbers stay the same."""
+    system, x0 = network(torch.nn.RNN), torch.ones(2, dtype=DOUBLE)
+    inputs, targets = torch.ones(4, 2, dtype=DOUBLE), torch.zeros(4, 2, dtype=DOUBLE)
+
+    def derivatives():
+        s = sensitivities(system, x0, 4, inputs=inputs, with_x0=True, order=2)
+        return cost_derivatives(s, targets)
+
+    expected = derivatives()
+    with torch.device("meta"):  # holds no numbers: any use of it fails
+        found = derivatives()
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_single_precision_stays_single():
     """Hypothesis: the dtype of the system is the dtype of its sensitivities."""
     system = linear_cell(1.0, 1.0).system.to(torch.float32)

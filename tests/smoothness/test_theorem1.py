@@ -175,7 +175,7 @@ def test_the_premises_are_attained_on_the_box(cell, l_f, dl_f):
         (p.radius, points.norm(dim=-1).max()),
     ):
         assert constant <= float(reached) * (1 + 1e-12)
-    assert p.l_y == 1
+    assert p.l_y == 1 and cell.system.name == cell.name
 
 
 @settings(deadline=None, derandomize=True, max_examples=20)

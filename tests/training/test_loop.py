@@ -138,6 +138,10 @@ def test_a_plateau_lowers_the_rate_and_a_tiny_rate_ends_the_run():
     rates = [record["learning_rate"] for record in run.history]
     # The first epoch is the best; after 8 that are not better the rate is divided by 10.
     assert rates[:9] == [1e-3] * 9 and rates[9] == pytest.approx(1e-4)
+    gentle = Settings(epochs=4, learning_rate=1e-3, patience=0, decay_factor=0.5)
+    other = Run(Flat(), Gain(), gentle)
+    train(other, progress=False)
+    assert [r["learning_rate"] for r in other.history] == [1e-3, 1e-3, 5e-4, 2.5e-4]
     assert run.epoch == 1 + 5 * 8  # 1e-3, ..., 1e-7 is the last not below 1e-7 but for rounding
     assert run.ended
 
@@ -175,8 +179,8 @@ def test_of_equal_epochs_the_first_is_the_best():
 
 def test_the_gradients_norm_is_cut():
     """Known answer: Adam's average after one step is a tenth of the gradient it was given."""
-    for clip, given in ((0.25, 0.25), (1000.0, 20.0)):
-        run = Run(Slope(), Gain(), Settings(epochs=1, learning_rate=1e-2, clip=clip))
+    for clip, given in (({}, 0.25), ({"clip": 0.5}, 0.5), ({"clip": 1000.0}, 20.0)):
+        run = Run(Slope(), Gain(), Settings(epochs=1, learning_rate=1e-2, **clip))
         train(run, progress=False)
         (state,) = run.optimizer.state.values()
         assert state["exp_avg"].abs().item() == pytest.approx(0.1 * given, rel=1e-4)

@@ -226,6 +226,13 @@ def test_the_modes_of_a_network_are_as_before_also_if_recording_fails(tmp_path):
     assert network.training and not network.frozen.training
 
 
+def test_an_epoch_is_recorded_anew_by_the_recorder_that_has_begun(tmp_path):
+    recorder = OrbitRecorder(tmp_path, torch.ones(1, 1), 1, states=1, burn_in=0, steps=1)
+    for epoch in (0, 1, 1, 0):
+        recorder(epoch, nn.GRU(1, 2))
+    assert read_samples(tmp_path).epochs.tolist() == [0, 1]
+
+
 def test_samples_are_in_the_order_of_their_epochs_also_beyond_99999(tmp_path):
     recorder = OrbitRecorder(tmp_path, torch.ones(1, 1), 1, states=1, burn_in=0, steps=1)
     for epoch in (99_998, 99_999, 100_000, 1_000_000):
@@ -254,6 +261,7 @@ def test_packing_keeps_what_half_precision_would_make_infinite(tmp_path):
         pack_samples(tmp_path, inputs, 2, [0])
         with np.load(tmp_path / "orbits.npz") as file:
             assert file["orbits"].dtype == kind and file["orbits"].shape[1] == 2
+            assert file["inputs"].tolist() == [[[1e5], [0.5]][k] for k in inputs]
             np.testing.assert_allclose(file["orbits"][0, 0, :, 0, 0], value, rtol=1e-3)
 
 
