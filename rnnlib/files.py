@@ -60,17 +60,17 @@ def write_text(path: Path, text: str) -> None:
     write(path, lambda file: file.write(text.encode()))
 
 
-def json_text(value) -> str:
+def json_text(value: Any) -> str:
     """Return JSON for people to read."""
     return json.dumps(value, indent=2) + "\n"
 
 
-def write_json(path: Path, value) -> None:
+def write_json(path: Path, value: Any) -> None:
     """Write JSON for people to read, see `write`."""
     write_text(path, json_text(value))
 
 
-def read_json(path: Path):
+def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:

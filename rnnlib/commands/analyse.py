@@ -1,13 +1,15 @@
 """``python -m rnnlib analyse``: measure the dynamics of the networks of runs."""
 
+import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from rnnlib.commands.errors import explain
 from rnnlib.runs import analyse_language, analyse_sine, store
 
 
-def add_to(commands) -> None:
+def add_to(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "analyse",
@@ -30,7 +32,7 @@ def add_to(commands) -> None:
     parser.set_defaults(act=act, parser=parser)
 
 
-def act(options) -> int:
+def act(options: argparse.Namespace) -> int:
     """Analyse each folder; one that fails does not stop the others."""
     if options.every < 1:
         raise ValueError(f"every is {options.every}; it must be at least 1.")

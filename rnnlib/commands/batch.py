@@ -1,10 +1,12 @@
 """``python -m rnnlib batch``: make the runs that figures and tables are missing."""
 
+import argparse
 import math
 import os
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rnnlib.commands.run import root_of
 from rnnlib.runs import batch as batches
@@ -15,7 +17,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments.toml"
 HOME = Path("_build/batch")
 
 
-def add_to(commands) -> None:
+def add_to(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "batch",
@@ -48,7 +50,7 @@ def add_to(commands) -> None:
     parser.set_defaults(act=act, parser=parser)
 
 
-def act(options) -> int:
+def act(options: argparse.Namespace) -> int:
     """Plan, run, execute the chapters; say what is left."""
     if options.minutes is not None and not 0 < options.minutes < math.inf:
         raise ValueError(f"minutes is {options.minutes}; it must be positive.")

@@ -1,20 +1,22 @@
 """``python -m rnnlib list``: list the runs in a store."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from rnnlib.commands.run import root_of
 from rnnlib.files import FileError
 from rnnlib.runs import store
 
 
-def add_to(commands) -> None:
+def add_to(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("list", help="list the runs in a store")
     parser.add_argument("--root", help="(default: RNNLIB_RESULTS, else results)")
     parser.set_defaults(act=act, parser=parser)
 
 
-def act(options) -> int:
+def act(options: argparse.Namespace) -> int:
     """Print two lines a run; an entry that cannot be read says so and hides no other."""
     root = root_of(options)
     folders = sorted(path.parent for path in root.glob("*/*/*/config.json"))

@@ -3,11 +3,12 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from rnnlib.diagnosis import QUESTIONS, load_inputs, load_network, report
 
 
-def add_to(commands) -> None:
+def add_to(commands: Any) -> None:
     """Add the command."""
     one = commands.add_parser(
         "report",

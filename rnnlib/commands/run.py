@@ -7,6 +7,7 @@ import time
 import traceback
 import typing
 from pathlib import Path
+from typing import Any
 
 from rnnlib.commands.errors import explain
 from rnnlib.runs import EXPERIMENTS, PRESETS, configure, runner, store
@@ -15,7 +16,7 @@ REPEATED = ("seed", "length", "model")  # these take several values: a run for e
 QUICK = "_build/quick"
 
 
-def add_to(commands) -> None:
+def add_to(commands: Any) -> None:
     """Add the command with an option per setting."""
     run = commands.add_parser("run", help="run an experiment, or go on with one cut short")
     experiments = run.add_subparsers(required=True, metavar="experiment", dest="experiment")
@@ -73,14 +74,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
-def root_of(options) -> Path:
+def root_of(options: argparse.Namespace) -> Path:
     """Return the store that the options name: --root, RNNLIB_RESULTS or results."""
     if options.root:
         return Path(options.root).expanduser()
     return Path(QUICK) if getattr(options, "preset", "") == "quick" else store.root_of("text")
 
 
-def act(options) -> int:
+def act(options: argparse.Namespace) -> int:
     """Run every combination of the settings; tell of each as soon as it has ended or failed."""
     if options.minutes is not None and not options.minutes > 0:
         raise ValueError(f"minutes is {options.minutes}; it must be positive.")

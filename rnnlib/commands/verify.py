@@ -1,10 +1,13 @@
 """``python -m rnnlib verify``: name every entry of a store that is not as it should be."""
 
+import argparse
+from typing import Any
+
 from rnnlib.commands.run import root_of
 from rnnlib.runs import FAULTS, verify
 
 
-def add_to(commands) -> None:
+def add_to(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "verify",
@@ -16,7 +19,7 @@ def add_to(commands) -> None:
     parser.set_defaults(act=act, parser=parser)
 
 
-def act(options) -> int:
+def act(options: argparse.Namespace) -> int:
     """Print what is found."""
     root, counts, faults = root_of(options), {}, 0
     for finding in verify(root):

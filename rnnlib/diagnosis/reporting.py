@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ from rnnlib.diagnosis.page import fragment, page
 from rnnlib.diagnosis.subject import Subject, subject_of
 from rnnlib.files import write_text
 from rnnlib.systems import System
+
+if TYPE_CHECKING:  # a report needs no figure until one is asked for
+    from matplotlib.figure import Figure
 
 # In the order in which they are asked; the number is the share of the time. Attractors come last:
 # each one found is examined by itself, and what that takes is not known before.
@@ -122,7 +125,7 @@ class Report:
         write_text(Path(path), page(self, self._svg()))
         return Path(path)
 
-    def figure(self):
+    def figure(self) -> "Figure":
         """Return one `matplotlib.figure.Figure` of panels, for a paper."""
         # Loaded when a figure is wanted. A notebook shows figures from pyplot's first one on.
         import matplotlib.pyplot as plt

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from rnnlib.systems import System, jacobian, push_forward
 
-LinAlgError = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]  # documented
+# torch documents this name, and leaves it out of its list of public ones
+LinAlgError = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]
 FORMED = 2**23  # entries of the largest Jacobian that is formed only to be multiplied with vectors
 # Components up to which whole Jacobians are taken apart, where nothing else serves: all eigenvalues
 # with vectors take some 5 seconds there, and eight times as long at twice the size.

@@ -7,6 +7,7 @@ ignored; where it rises, they do harm.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ GROUPS = 10  # parts of the text, for errors
 
 @torch.no_grad()
 def loss_by_context(
-    model,
+    model: Any,
     text: Tensor,
     lengths: Sequence[int],
     *,

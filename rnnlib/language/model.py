@@ -24,6 +24,7 @@ from rnnlib.training import (
     run_layer,
 )
 
+State = Tensor | tuple[Tensor, Tensor]  # as a layer gives it
 # A free run reads h off the state; theirs is no part of it
 NOT_READ_OFF = ("lru", "selective")
 LANGUAGE_MODELS = tuple(model for model in MODELS if model not in NOT_READ_OFF)
@@ -104,7 +105,7 @@ class LanguageModel(nn.Module):
             nn.init.uniform_(self.embedding.weight, -INITIAL_RANGE, INITIAL_RANGE)
         self.layer_precision = check_layer_precision(layer_precision, self.layer)
 
-    def states(self, tokens: Tensor, state=None):
+    def states(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run words ``(time, batch)`` and return what the decoder sees.
 
         Returns:
@@ -113,7 +114,7 @@ class LanguageModel(nn.Module):
         h, state = run_layer(self, self.dropout(self.embedding(tokens)), state)  # (1a)
         return self.dropout(h), state
 
-    def forward(self, tokens: Tensor, state=None):
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run words.
 
         Args:
@@ -126,7 +127,9 @@ class LanguageModel(nn.Module):
         h, state = self.states(tokens, state)
         return nn.functional.linear(h, self.embedding.weight, self.bias), state  # (1b)
 
-    def loss(self, tokens: Tensor, targets: Tensor, state=None):
+    def loss(
+        self, tokens: Tensor, targets: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
         """Return the mean cross entropy of the next words, without all logits at once.
 
         torch computes it and its gradients `LOSS_CHUNK` rows at a time. For a window of 80 x 100
@@ -179,7 +182,9 @@ class LanguageModel(nn.Module):
         bound = self.input_bound if self.model == "slstm-certified" else 0.0
         constrain_(self.layer, self.model, step, bound)
 
-    def projection(self, words: Sequence[int] = (), dtype: torch.dtype = torch.float64):
+    def projection(
+        self, words: Sequence[int] = (), dtype: torch.dtype = torch.float64
+    ) -> nn.Linear:
         """Return the mean of all logits and the logits of ``words`` as one small read-out.
 
         All are linear in ``h``, so the decoder is folded into ``1 + len(words)`` rows.

@@ -26,7 +26,9 @@ def spectral_radius(matrix: Tensor) -> float:
         return float("inf")
     try:
         return float(torch.linalg.eigvals(matrix).abs().max())
-    except torch.linalg.LinAlgError:  # on some matrices with entries of 1e300 beside 1
+    # torch documents this name, and leaves it out of its list of public ones
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
+        # on some matrices with entries of 1e300 beside 1
         return float("inf")
 
 

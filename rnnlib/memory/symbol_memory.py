@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rnnlib.dynamics import fixed_points, settle, simulate
@@ -47,7 +48,7 @@ class Places(NamedTuple):
     unstable: Tensor
 
 
-def letters(symbols) -> Tensor:
+def letters(symbols: ArrayLike) -> Tensor:
     """Return inputs in float64, shape ``(..., 6)``, for symbols by number ``(...)`` or a letter."""
     if isinstance(symbols, str):
         symbols = SYMBOLS.index(symbols)

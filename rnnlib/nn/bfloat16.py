@@ -46,7 +46,9 @@ def library_has_bfloat16() -> bool:
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def run_rounded(layer: nn.LSTM, z: Tensor, state=None):
+def run_rounded(
+    layer: nn.LSTM, z: Tensor, state: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Run an LSTM with its products in bfloat16, and return outputs and state in ``z``'s type.
 
     Raises:

@@ -28,17 +28,23 @@ def _sum(of_input: Tensor | None, of_state: Tensor) -> Tensor:
     return of_state if of_input is None else of_input + of_state
 
 
-def elman_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping, nonlinearity=torch.tanh):
+def elman_layer(
+    layer: int,
+    z: Tensor | None,
+    h: Tensor,
+    theta: Mapping,
+    nonlinearity: Callable[[Tensor], Tensor] = torch.tanh,
+) -> Tensor:
     """``h' = tanh(W_ih z + b_ih + W_hh h + b_hh)``, `torch.nn.RNN`."""
     return nonlinearity(_sum(*_preactivations(layer, z, h, theta)))
 
 
-def relu_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping):
+def relu_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping) -> Tensor:
     """``h' = relu(W_ih z + b_ih + W_hh h + b_hh)``, `torch.nn.RNN` with that nonlinearity."""
     return elman_layer(layer, z, h, theta, nonlinearity=torch.relu)
 
 
-def gru_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping):
+def gru_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping) -> Tensor:
     """``h' = (1 - u) n + u h`` with torch's gate order reset, update, new (`torch.nn.GRU`)."""
     of_input, of_state = _preactivations(layer, z, h, theta)
     if of_input is None:
@@ -46,7 +52,7 @@ def gru_layer(layer: int, z: Tensor | None, h: Tensor, theta: Mapping):
     return gru_update(of_input, of_state, h)
 
 
-def gru_update(of_input: Tensor, of_state: Tensor, h: Tensor):
+def gru_update(of_input: Tensor, of_state: Tensor, h: Tensor) -> Tensor:
     """Return the new ``h`` from the two shares of the preactivations, ``(*batch, 3 units)``."""
     units = h.shape[-1]
     gates = torch.sigmoid(of_input[..., : 2 * units] + of_state[..., : 2 * units])
@@ -55,7 +61,9 @@ def gru_update(of_input: Tensor, of_state: Tensor, h: Tensor):
     return new + update * (h - new)
 
 
-def lstm_layer(layer: int, z: Tensor | None, h: Tensor, c: Tensor, theta: Mapping):
+def lstm_layer(
+    layer: int, z: Tensor | None, h: Tensor, c: Tensor, theta: Mapping
+) -> tuple[Tensor, Tensor]:
     """One LSTM layer with torch's gate order i, f, g, o; equations (S17) and (S18) without input.
 
     Returns:
@@ -64,7 +72,7 @@ def lstm_layer(layer: int, z: Tensor | None, h: Tensor, c: Tensor, theta: Mappin
     return lstm_update(_sum(*_preactivations(layer, z, h, theta)), c)
 
 
-def lstm_update(gates: Tensor, c: Tensor):
+def lstm_update(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """Return the new ``h`` and ``c`` from the gates' preactivations, ``(*batch, 4 units)``."""
     units = c.shape[-1]
     i, f = torch.sigmoid(gates[..., : 2 * units]).split(units, dim=-1)

@@ -133,7 +133,7 @@ class LinearRecurrentUnit(LinearRecurrence):
         """Return ``lambda``, complex, shape ``(hidden_size,)``."""
         return torch.polar((-self.nu.exp()).exp(), self.phase)
 
-    def coefficients(self, z):
+    def coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         a = self.eigenvalues()
         scale = (1 - a.abs().square()).sqrt()  # gamma: white input gives a state of size 1
         real, imaginary = (nn.functional.linear(z, w) for w in self.weight_in)
@@ -146,7 +146,7 @@ class LinearRecurrentUnit(LinearRecurrence):
     def _flat(self, x):
         return torch.cat([x.real, x.imag], dim=-1)
 
-    def read(self, x, z):
+    def read(self, x: Tensor, z: Tensor) -> Tensor:
         real, imaginary = x.split(self.hidden_size, dim=-1)
         to_real, to_imaginary = self.weight_out
         h = nn.functional.linear(real, to_real) - nn.functional.linear(imaginary, to_imaginary)
@@ -170,7 +170,7 @@ class MinGRU(LinearRecurrence):
         self.gate = nn.Linear(input_size, hidden_size)
         self.candidate = nn.Linear(input_size, hidden_size)
 
-    def coefficients(self, z):
+    def coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         update = torch.sigmoid(self.gate(z))
         return 1 - update, update * self.candidate(z)
 
@@ -208,12 +208,12 @@ class SelectiveSSM(LinearRecurrence):
     def state_size(self) -> int:
         return self.hidden_size * self.components
 
-    def coefficients(self, z):
+    def coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         d = softplus(self.step_size(z)).unsqueeze(-1)  # *batch, channels, 1
         a = torch.exp(-d * self.log_decay.exp())  # between 0 and 1, whatever training does
         b = d * self.to_state(z).unsqueeze(-2) * self.channels(z).unsqueeze(-1)
         return a.flatten(-2), b.flatten(-2)
 
-    def read(self, x, z):
+    def read(self, x: Tensor, z: Tensor) -> Tensor:
         s = x.unflatten(-1, (self.hidden_size, self.components))
         return (s * self.from_state(z).unsqueeze(-2)).sum(-1) + self.skip * self.channels(z)

@@ -16,7 +16,9 @@ import numpy as np
 ROWS = 5
 
 
-def forward(states, recurrent_t, bias, threads=1):
+def forward(
+    states: np.ndarray, recurrent_t: np.ndarray, bias: np.ndarray, threads: int = 1
+) -> None:
     """Replace the inputs' shares ``U x_t`` by the states, from ``states[0]`` on.
 
     Args:
@@ -28,7 +30,14 @@ def forward(states, recurrent_t, bias, threads=1):
     _in_parts(_forward, states.shape[1], threads, states, recurrent_t, bias)
 
 
-def backward(grad, states, recurrent, to_z, to_first, threads=1):
+def backward(
+    grad: np.ndarray,
+    states: np.ndarray,
+    recurrent: np.ndarray,
+    to_z: np.ndarray,
+    to_first: np.ndarray,
+    threads: int = 1,
+) -> None:
     """Write the gradients of the preactivations and of the first state.
 
     Args:

@@ -105,7 +105,13 @@ class OrthogonalRNN(nn.Module):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, rebase=False, fused=True, device=None, dtype=None
+        self,
+        input_size: int,
+        hidden_size: int,
+        rebase: bool = False,
+        fused: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ):
         super().__init__()
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):

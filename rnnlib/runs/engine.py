@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rnnlib.files import write_text
 from rnnlib.runs import store
@@ -118,7 +119,7 @@ def run_batch(
 
 @contextmanager
 def interruptible(
-    arguments: list[str], *, patience: float = PATIENCE, **options
+    arguments: list[str], *, patience: float = PATIENCE, **options: Any
 ) -> Iterator[subprocess.Popen]:
     """Start a process with a session of its own; at the end of the block nothing of it is left.
 

@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import torch
@@ -311,6 +312,6 @@ class Job:
             recorder(epoch, network.eval())
 
 
-def task_data(task) -> dict[str, str]:
+def task_data(task: Any) -> dict[str, str]:
     """Return the checksums of a task's data files; drawn data has none."""
     return getattr(task, "checksums", {})

@@ -76,7 +76,7 @@ CLAIMS = [
 ]
 
 
-def scores(root: Path | str, claims: list[Claim] = CLAIMS, **changes) -> list[Score]:
+def scores(root: Path | str, claims: list[Claim] = CLAIMS, **changes: Any) -> list[Score]:
     """Compare the paper's numbers with the runs in a store.
 
     Args:

@@ -84,7 +84,7 @@ def entries(root: Path | str, experiment: str = "*") -> Iterator[tuple[Path, Exp
             warnings.warn(f"passed over: {error}", stacklevel=2)
 
 
-def find(root: Path | str, experiment: str, finished: bool = True, **match) -> list[Path]:
+def find(root: Path | str, experiment: str, finished: bool = True, **match: Any) -> list[Path]:
     """Return the folders of the runs whose settings match, ordered by model and seed.
 
     An entry whose settings cannot be read is passed over with a warning.

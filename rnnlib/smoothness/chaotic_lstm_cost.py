@@ -73,7 +73,7 @@ def on_the_line() -> System:
     return replace(base, f=f, theta={"s": torch.tensor(1.0, dtype=torch.float64)}, core={"s": 0})
 
 
-def derivatives_along(s: Tensor, lengths: Sequence[int], chunk: int = 256):
+def derivatives_along(s: Tensor, lengths: Sequence[int], chunk: int = 256) -> tuple[Tensor, ...]:
     """Return first and second derivatives of the cost by s for several lengths N.
 
     Args:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rnnlib.smoothness.scalar_cells import Cell
@@ -136,12 +137,12 @@ class Fit(NamedTuple):
     error: float
 
 
-def power_law(lengths, values) -> Fit:
+def power_law(lengths: ArrayLike, values: ArrayLike) -> Fit:
     """Return k of ``values ~ lengths^k``, fitted on logarithms."""
     return _slope(np.log(np.asarray(lengths, dtype=float)), values)
 
 
-def exponential_rate(lengths, values) -> Fit:
+def exponential_rate(lengths: ArrayLike, values: ArrayLike) -> Fit:
     """Return k of ``values ~ exp(k lengths)``, fitted on logarithms."""
     return _slope(np.asarray(lengths, dtype=float), values)
 
@@ -158,7 +159,7 @@ def _slope(x, values) -> Fit:
     return Fit(float(slope), float(np.sqrt(covariance[0, 0] * (residual**2).sum() / (len(x) - 2))))
 
 
-def count_local_minima(values) -> np.ndarray:
+def count_local_minima(values: ArrayLike) -> np.ndarray:
     """Count the interior local minima of sampled curves; a flat valley counts once.
 
     Args:

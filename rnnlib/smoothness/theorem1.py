@@ -11,7 +11,7 @@ Three versions of the bound, each for all lengths up to N:
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,11 +46,11 @@ class Loss(NamedTuple):
     psi_max: float
     name: str
 
-    def psi(self, m):
+    def psi(self, m: float | np.ndarray) -> Any:
         """Return a bound on the norm of Psi(y) over ``|y| <= m``."""
         return np.minimum(self.psi0 + self.k4 * m, self.psi_max)
 
-    def slope(self, l_y, m):
+    def slope(self, l_y: float, m: float | np.ndarray) -> Any:
         """Return a bound on the loss's Lipschitz constant over ``|y| <= m``, lemma 2 property 1."""
         return self.k0 + self.k1 * l_y + self.k2 * m
 

@@ -13,6 +13,7 @@ Every analysis takes a `System` and nothing else.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -175,7 +176,7 @@ class System:
         check_finite("z", z)
         return replace(self, z=batch_innermost(z, 1))
 
-    def to(self, *args, **kwargs) -> "System":
+    def to(self, *args: Any, **kwargs: Any) -> "System":
         """Return the same system with its tensors moved as by `torch.nn.Module.to`.
 
         A dtype converts floating-point tensors only.

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 try:
     import numba
@@ -292,7 +293,16 @@ class Sweep(NamedTuple):
     cost: np.ndarray | None  # (*grid)
 
 
-def sweep(basis, *axes, x0, targets=None, steps, burn_in=0, keep_orbit=True, threads=None) -> Sweep:
+def sweep(
+    basis: ArrayLike,
+    *axes: ArrayLike,
+    x0: ArrayLike,
+    targets: ArrayLike | None = None,
+    steps: int,
+    burn_in: int = 0,
+    keep_orbit: bool = True,
+    threads: int | None = None,
+) -> Sweep:
     """Orbits and costs of the two-unit LSTM at every point of a grid in parameter space.
 
     Args:
@@ -333,7 +343,15 @@ def sweep(basis, *axes, x0, targets=None, steps, burn_in=0, keep_orbit=True, thr
     return Sweep(h, cost)
 
 
-def lyapunov_spectrum(basis, *axes, x0, steps, burn_in=0, k=4, threads=None) -> np.ndarray:
+def lyapunov_spectrum(
+    basis: ArrayLike,
+    *axes: ArrayLike,
+    x0: ArrayLike,
+    steps: int,
+    burn_in: int = 0,
+    k: int = 4,
+    threads: int | None = None,
+) -> np.ndarray:
     """The k leading Lyapunov exponents of the (h, c) map at every point of a grid.
 
     Tangent vectors follow the analytic Jacobian and are re-orthonormalised at each step. A step

@@ -1,10 +1,11 @@
 """Word-level language modelling (section 5.3) as a task: predict the next word."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rnnlib.tasks import wikitext
 from rnnlib.tasks.corpus import Corpus, streams, windows
@@ -88,7 +89,7 @@ class Language:
         self.checksums = dict(wikitext.SHA256) if corpus == "wikitext-2" else {}
         self.stream = streams(self.corpus.train, batch_size).to(device)
 
-    def batches(self):
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Return an epoch's windows: words and the words that follow, each ``(steps, batch)``."""
         return windows(self.stream, self.window)
 

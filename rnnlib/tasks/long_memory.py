@@ -1,5 +1,7 @@
 """The copy task and the adding task: what section 6 names as tests of long memory."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -119,7 +121,7 @@ class Copying:
         """Turn symbols' numbers ``(...)`` into float32 inputs ``(..., n_in)``."""
         return nn.functional.one_hot(symbols, self.n_in).float()
 
-    def batches(self):
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Return an epoch's batches: inputs ``(time, batch, n_in)``, targets ``(time, batch)``."""
         return ((self.one_hot(s), target) for s, target in zip(*self.train, strict=True))
 
@@ -177,7 +179,7 @@ class Adding:
             for part, size in ((train, batch_size), (valid, 10 * batch_size))
         )
 
-    def batches(self):
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Return an epoch's batches: inputs ``(length, batch, 2)`` and answers ``(batch,)``."""
         return iter(self.train)
 

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ class Sine:
         self.z = z.unsqueeze(-1).to(device).split(batch_size, dim=1)
         self.target = target.unsqueeze(-1).to(device).split(batch_size, dim=1)
 
-    def batches(self):
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Return an epoch's batches: inputs and targets, each ``(length, batch_size, 1)``."""
         return zip(self.z, self.target, strict=True)
 

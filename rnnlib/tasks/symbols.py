@@ -6,7 +6,7 @@ q = 1. Positions count from 1 and are drawn from 10..19 and 40..49, as in the au
 paper prints 10 to 18 for the first).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -146,7 +146,7 @@ class Symbols:
         self.train = [part.to(device).split(batch_size, dim=-1) for part in train]
         self.valid = [part.to(device).split(self.evaluated_at_once, dim=-1) for part in valid]
 
-    def batches(self):
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Return an epoch's batches: inputs ``(length, batch, 6)`` and classes ``(batch,)``."""
         return ((one_hot(s), target) for s, target in zip(*self.train, strict=True))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -11,7 +12,7 @@ from rnnlib.files import FileError, load_arrays
 HALF = 65504.0  # the largest number in half precision
 
 
-def whole(name: str, value, least: int) -> int:
+def whole(name: str, value: Any, least: int) -> int:
     """Return a whole number that is large enough.
 
     Raises:

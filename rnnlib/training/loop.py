@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,14 @@ class Run:
         best: the weights at the epoch with the lowest ``task.best``, and that epoch.
     """
 
-    def __init__(self, task, model, settings, callbacks: Sequence[Callback] = (), name="run"):
+    def __init__(
+        self,
+        task: Any,
+        model: Any,
+        settings: Settings,
+        callbacks: Sequence[Callback] = (),
+        name: str = "run",
+    ):
         self.task, self.model, self.settings = task, model, settings
         self.callbacks, self.name = callbacks, name
         self.parameters = list(model.parameters())
@@ -298,7 +306,7 @@ def _train(runs: list[Run], after_epoch: Callable[[Run], None], progress: bool) 
             live = [run for run in live if not run.ended]
 
 
-def descend(runs: Sequence[Run], batches) -> None:
+def descend(runs: Sequence[Run], batches: Sequence[tuple[Tensor, Tensor]]) -> None:
     """One optimizer step of every run."""
     if len(runs) == 1:
         losses = [runs[0].run_batch(*batches[0])]

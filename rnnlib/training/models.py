@@ -113,7 +113,9 @@ def check_layer_precision(precision: str, layer: nn.Module) -> str:
     return precision
 
 
-def run_layer(model: Any, z: Tensor, state=None):
+def run_layer(
+    model: Any, z: Tensor, state: Any = None
+) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
     """Run a model's ``layer``: in training, and if its ``layer_precision`` says so, in bfloat16."""
     if model.training and model.layer_precision == "bfloat16":
         return run_rounded(model.layer, z, state)
@@ -153,7 +155,9 @@ class SequenceModel(nn.Module):
         self.readout = nn.Linear(n_hidden, n_out)
         self.layer_precision = check_layer_precision(layer_precision, self.layer)
 
-    def forward(self, z: Tensor, state=None) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
+    def forward(
+        self, z: Tensor, state: Tensor | tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
         """Run sequences ``z`` of shape ``(time, batch, n_in)``.
 
         Returns:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -34,7 +35,7 @@ class Progress:
     def __exit__(self, *error):
         self.bar.close()
 
-    def show(self, run) -> None:
+    def show(self, run: Any) -> None:
         """Show that a run has finished an epoch."""
         numbers = {
             key: f"{value:.3g}"

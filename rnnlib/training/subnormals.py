@@ -38,7 +38,7 @@ def flushed() -> Iterator[bool]:
         torch.set_num_threads(threads)
 
 
-def concerns(task, device: torch.device | str) -> bool:
+def concerns(task: Any, device: torch.device | str) -> bool:
     """Return whether subnormals are to be flushed: where gradients fade, on a CPU.
 
     Args:
@@ -48,7 +48,7 @@ def concerns(task, device: torch.device | str) -> bool:
     return getattr(task, "fades", False) and torch.device(device).type == "cpu"
 
 
-def arithmetic(task, device: torch.device | str) -> dict[str, Any]:
+def arithmetic(task: Any, device: torch.device | str) -> dict[str, Any]:
     """Return how `rnnlib.training.train` computes, for a run's provenance: threads, subnormals."""
     with flushed() if concerns(task, device) else nullcontext() as able:
         words = {None: "kept", True: "flushed", False: "kept, the processor cannot flush them"}

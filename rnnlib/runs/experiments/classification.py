@@ -1,6 +1,8 @@
 """Sequence classification, section 5.2: its settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -8,6 +10,7 @@ import torch
 from rnnlib.runs.experiments.experiment import DECAY, Experiment
 from rnnlib.runs.experiments.settings import check_known, setting
 from rnnlib.tasks import DRAWS, SYMBOLS, Symbols, one_hot
+from rnnlib.training import EpochFiles
 
 UNTIL = ("solved", "epochs")
 # Every epoch, which a run that is solved in a few needs. The last 40 of the paper's 800 steps.
@@ -92,13 +95,13 @@ class ClassificationExperiment(Experiment):
             ends_when_solved=self.until == "solved",
         )
 
-    def callbacks(self, folder, task):
+    def callbacks(self, folder: Path, task: Any) -> Sequence[EpochFiles]:
         return [self.recorder(folder)]  # nothing reads snapshots of these networks
 
-    def constant_inputs(self):
+    def constant_inputs(self) -> torch.Tensor:
         return one_hot(torch.arange(len(SYMBOLS)))
 
-    def kept(self):
+    def kept(self) -> tuple[list[int], int]:
         """All six inputs: 40 steps of few samples, 8 of many.
 
         A sample of 8 steps is 3.8 kB in half precision, so 401 of them are at most 1.6 MB.

@@ -161,7 +161,7 @@ class Experiment:
             until=self.record_until,
         )
 
-    def callbacks(self, folder: Path, task) -> Sequence[EpochFiles]:
+    def callbacks(self, folder: Path, task: Any) -> Sequence[EpochFiles]:
         """Return what records orbits and weights during training, into a run's folder."""
         weights = Snapshots(folder / "snapshots", self.record_every, self.record_until)
         return [self.recorder(folder), weights]

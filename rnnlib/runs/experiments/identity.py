@@ -18,7 +18,7 @@ NOT_OF_THE_TRAINING = (
 )
 
 
-def digest(config) -> str:
+def digest(config: Any) -> str:
     """Return twelve hexadecimal digits that any change of a setting changes.
 
     A setting that was added later counts only where it differs from its default, so runs that were
@@ -32,7 +32,7 @@ def digest(config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def training_settings(config) -> dict[str, Any]:
+def training_settings(config: Any) -> dict[str, Any]:
     """Return the settings that decide how a network trains on the data that it is given.
 
     Seeds are left out, as is what is recorded, when a run that fails is given up, and which of its

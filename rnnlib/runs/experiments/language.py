@@ -1,7 +1,9 @@
 """Word-level language modelling, section 5.3: its settings."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +20,7 @@ from rnnlib.language import (
 from rnnlib.runs.experiments.experiment import Experiment
 from rnnlib.runs.experiments.settings import check_known, setting
 from rnnlib.tasks import EOS, N_WORDS, REDUCTIONS, WINDOW_STARTS, Language
+from rnnlib.training import EpochFiles, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,7 @@ class LanguageExperiment(Experiment):
     def __str__(self):
         return f"{self.name} {self.model} {self.corpus} seed {self.seed}"
 
-    def settings(self):
+    def settings(self) -> Settings:
         return dataclasses.replace(super().settings(), patience=self.patience)
 
     def task(self, device: torch.device | str = "cpu") -> Language:
@@ -122,7 +125,7 @@ class LanguageExperiment(Experiment):
             self.model, *sizes, self.dropout, self.precision, self.beginning, self.layer_precision
         )
 
-    def callbacks(self, folder, task):
+    def callbacks(self, folder: Path, task: Any) -> Sequence[EpochFiles]:
         index = task.corpus.index
         recorder = LanguageRecorder(
             folder / "orbits",
@@ -136,5 +139,5 @@ class LanguageExperiment(Experiment):
         )
         return [recorder]
 
-    def pack(self, folder, epochs):
+    def pack(self, folder: Path, epochs: list[int]) -> None:
         pack_language_samples(folder, epochs)

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ def setting(default: Any, help: str, *, added: bool = False) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, "added": added})
 
 
-def check_settings(config) -> None:
+def check_settings(config: Any) -> None:
     """Bring the values of a dataclass of settings to the types of its fields.
 
     An integer serves as a number, and a list as a tuple.
@@ -60,7 +61,7 @@ def check_settings(config) -> None:
             )
 
 
-def check_known(what: str, given, valid) -> None:
+def check_known(what: str, given: Any, valid: Iterable[str]) -> None:
     """Raise a ValueError for a name that is not in ``valid``, with the nearest one that is."""
     if given not in valid:
         near = difflib.get_close_matches(str(given), list(valid), n=1)

@@ -42,7 +42,7 @@ class SineExperiment(Experiment):
     record_inputs: int = setting(10, "constant inputs per sample, evenly spaced")
 
     @classmethod
-    def preset(cls, name, model):
+    def preset(cls, name: str, model: str) -> dict[str, Any]:
         values = super().preset(name, model)
         if name == "text" and model.startswith("slstm"):
             values["decay_epochs"] = DECAY
@@ -51,8 +51,8 @@ class SineExperiment(Experiment):
     def task(self, device: torch.device | str = "cpu") -> Sine:
         return Sine(self.n_sequences, self.length, self.batch_size, device)
 
-    def constant_inputs(self):
+    def constant_inputs(self) -> torch.Tensor:
         return frequencies(self.record_inputs).unsqueeze(-1)
 
-    def kept(self):
+    def kept(self) -> tuple[list[int], int]:
         return [min(1, self.record_inputs - 1)], 200  # 0.218 rad per step, as in figure 4

@@ -5,10 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
+from numpy.typing import ArrayLike
 
 from rnnlib.widgets.epoch_slider.curves import padded
 from rnnlib.widgets.epoch_slider.packing import pack_orbits, quantise
@@ -51,8 +53,8 @@ class CurveSlider(anywidget.AnyWidget):
 
     def __init__(
         self,
-        x,
-        curves,
+        x: ArrayLike,
+        curves: ArrayLike,
         values: Sequence,
         *,
         name: str,
@@ -60,7 +62,7 @@ class CurveSlider(anywidget.AnyWidget):
         words: Sequence[str],
         lines: Sequence[str] = (),
         levels: Mapping[str, float] | None = None,
-        **traits,
+        **traits: Any,
     ):
         x, curves = (np.asarray(a, dtype=np.float64) for a in (x, curves))
         if curves.ndim != 3 or curves.shape[0] != len(values) or curves.shape[2] != len(x):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import anywidget
 import numpy as np
@@ -70,16 +71,16 @@ class EpochSlider(anywidget.AnyWidget):
 
     def __init__(
         self,
-        epochs,
-        orbits,
+        epochs: Any,
+        orbits: Any,
         *,
-        panels=None,
+        panels: Any = None,
         labels: tuple[str, str] = ("epoch", "y"),
-        words=None,
+        words: Any = None,
         history: Mapping | None = None,
         log: bool = True,
         points: int = 100,
-        **traits,
+        **traits: Any,
     ):
         self.epochs = whole_and_increasing("epochs", epochs)
         orbits = np.asarray(orbits, dtype=np.float64)

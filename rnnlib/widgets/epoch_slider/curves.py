@@ -1,6 +1,7 @@
 """Training curves as the slider draws them: heights on one axis, and where its ticks are."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
@@ -8,7 +9,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 MOST = 4  # ticks
 
 
-def whole_and_increasing(name: str, epochs) -> list[int]:
+def whole_and_increasing(name: str, epochs: Any) -> list[int]:
     """Return epochs as a list.
 
     Raises:

@@ -1,6 +1,7 @@
 """The explorer: slide s, and orbit diagram, phase portrait, cost and exponent move at once."""
 
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import torch
@@ -52,7 +53,7 @@ class ChaosExplorer(anywidget.AnyWidget):
     s2_range = traitlets.List(traitlets.Float(), [-0.5, 0.5], minlen=2, maxlen=2).tag(sync=True)
     axes = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, theta: Tensor = THETA_TRUE, direction: Tensor | None = None, **traits):
+    def __init__(self, theta: Tensor = THETA_TRUE, direction: Tensor | None = None, **traits: Any):
         direction = theta_random() if direction is None else direction
         super().__init__(**{"theta": theta, "direction": direction, "x0": X0, **traits})
 
