@@ -28,6 +28,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "1.45": "the paper's interval of s",
         "50": "steps for which chaotic orbits are compared, a rule of the project",
     },
+    "classification_full_size": {
+        "500": "the paper's longest sequences",
+    },
     "contractivity": {
         "1.8604": "an entry of the matrix W, printed beside it",
         "0.395": "a radius of the published projection",
@@ -41,6 +44,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "language_model": {
         "33278": "the words of WikiText-2",
+        "800": "the paper's units",
         "99.2": "the paper's perplexity of the LSTM",
         "118.8": "the paper's perplexity of the stable LSTM",
         "185.3": "the paper's perplexity of the orthogonal RNN",
@@ -56,6 +60,10 @@ ALLOWED: dict[str, dict[str, str]] = {
         "0.0041": "the paper's error of the orthogonal RNN",
         "500": "the paper's schedule",
         "1000": "the paper's schedule",
+    },
+    "sine_full_size": {
+        "4000": "the paper's epochs",
+        **{str(epoch): "the paper's schedule" for epoch in (500, 1000, 2000)},
     },
     "smoothness": {
         "1.81": "0.9^2 + 1, in an example",
