@@ -111,8 +111,8 @@ class Basins(NamedTuple):
     attractors: tuple[Attractor, ...]
     shares: Tensor
     steps: int
-    unexamined: int = 0
-    interrupted: bool = False
+    unexamined: int
+    interrupted: bool
 
     def describe(self) -> str:
         """Return a line for each attractor with its share, and one on the other starts."""

@@ -107,7 +107,7 @@ def steady_state(
                 length = following
         except KeyboardInterrupt:
             reason = f"interrupted after {search.steps} steps"
-            warnings.warn(f"steady_state was {reason}; what is known is returned.", stacklevel=2)
+            warnings.warn(f"steady_state was {reason}; what is known is returned.", stacklevel=3)
             search.close(reason)
     return search.result()
 

@@ -116,8 +116,9 @@ def test_two_symmetric_chaotic_attractors_are_two():
 def test_an_orthogonal_map_has_no_attractor_but_the_plane_so_nothing_is_labelled():
     """Hypothesis: neutral circles recur or not, but do not attract."""
     for angle in (1.0, 2 * math.pi / 5):
-        with pytest.warns(UserWarning, match="14 undecided starts were not examined"):
+        with pytest.warns(UserWarning, match="14 undecided starts were not examined") as caught:
             result = basins(linear(rotation(angle)), plane(1.0, 4), max_attractors=2)
+        assert caught.pop(UserWarning).filename == __file__  # it points at the call
         assert result.unexamined == 14 and "raise max_attractors" in result.describe()
         assert result.attractors == () and (result.labels == UNDECIDED).all()
     with pytest.warns(UserWarning, match="14 undecided"):

@@ -175,8 +175,9 @@ def test_an_interrupted_run_is_that_of_the_steps_made():
 
     x0 = draw(0, 20, 1)
     system = rnnlib.from_step(step, 1, derivative="reverse")  # two calls a step
-    with pytest.warns(UserWarning, match="interrupted: 6 of 50 steps"):
+    with pytest.warns(UserWarning, match="interrupted: 6 of 50 steps") as caught:
         run = entropy_along(system, x0, 50, 0.0, progress=True)
+    assert caught.pop(UserWarning).filename == __file__  # it points at the call
     expected = -math.log(2) * torch.arange(7, **REAL)
     assert torch.allclose(run.entropy, expected) and run.stderr.shape == (7,)
     assert run.lower.shape == (7,) and run.sigma_max.shape == (6,)

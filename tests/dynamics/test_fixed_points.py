@@ -513,8 +513,9 @@ def test_a_search_that_is_interrupted_keeps_what_it_has(monkeypatch):
         return improve(*arguments)
 
     monkeypatch.setattr(newton, "_improve_whole", stop_later)
-    with pytest.warns(UserWarning, match="interrupted"):
+    with pytest.warns(UserWarning, match="interrupted") as caught:
         found = fixed_points(system, starts_in_box(-1, 1, 40, 1))
+    assert caught.pop(UserWarning).filename == __file__  # it points at the call
     assert found.interrupted and 0 < found.converged < 40 and found.starts == 40
     assert len(found.points) > 0 and "interrupted" in found.describe()
 

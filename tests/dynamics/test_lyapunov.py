@@ -239,10 +239,13 @@ def test_an_interrupted_spectrum_is_that_of_the_steps_made():
     """Hypothesis: with a warning; before ten steps the interrupt goes through."""
     wide = rnnlib.linear(0.5 * torch.eye(40, **F64))  # does not run ahead
     x0 = torch.ones(40, **F64)
-    with pytest.warns(UserWarning, match="interrupted: these are the exponents of 63 steps"):
+    with pytest.warns(
+        UserWarning, match="interrupted: these are the exponents of 63 steps"
+    ) as caught:
         found = rnnlib.lyapunov_spectrum(
             interrupted_after(wide, 70), x0, 200, k=2, burn_in=7, progress=True
         )
+    assert caught.pop(UserWarning).filename == __file__  # it points at the call
     torch.testing.assert_close(found.exponents, torch.full((2,), math.log(0.5), **F64))
     assert (found.error < 1e-12).all()
     with pytest.raises(KeyboardInterrupt):

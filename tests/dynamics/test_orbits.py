@@ -91,8 +91,9 @@ def test_an_interrupted_simulation_returns_what_it_has():
 
         return rnnlib.from_step(step, n_x=1)
 
-    with pytest.warns(UserWarning, match="interrupted: 4 of 9 steps"):
+    with pytest.warns(UserWarning, match="interrupted: 4 of 9 steps") as caught:
         kept = rnnlib.simulate(counter(6), torch.zeros(1, **F64), 9, burn_in=2, progress=True)
+    assert caught.pop(UserWarning).filename == __file__  # it points at the call
     assert kept[:, 0].tolist() == [3.0, 4.0, 5.0, 6.0]
     with pytest.raises(KeyboardInterrupt):
         rnnlib.simulate(counter(1), torch.zeros(1, **F64), 9, burn_in=2)

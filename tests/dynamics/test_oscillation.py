@@ -80,3 +80,49 @@ def test_progress_is_shown_where_it_is_asked_for(capsys):
     for progress in (False, True):
         frequency_response(clock, torch.tensor([0.3], dtype=F64), burn_in=5, progress=progress)
         assert ("step" in capsys.readouterr().err) == progress
+
+
+def test_sixteen_steps_are_enough_and_what_is_flat_is_told_by_its_amplitude():
+    """Hypothesis: the frequency of 1.5e-6 sin is found, of 0.5e-6 sin it is not."""
+    assert oscillation(torch.sin(1.2 * T[:16])).frequency == pytest.approx(1.2, rel=0.02)
+    small = torch.stack([1.5e-6 * torch.sin(0.3 * T), 0.5e-6 * torch.sin(0.3 * T)], -1)
+    found = oscillation(small)
+    assert found.frequency[0] == pytest.approx(0.3, rel=1e-4) and found.frequency[1].isnan()
+
+
+def test_the_highest_frequency_and_a_batch_of_any_shape_are_measured():
+    """Hypothesis: up to pi, and each signal of a (2, 3) batch by itself."""
+    omega = torch.tensor([[0.1, 0.5, 1.0], [2.0, 3.0, 3.1]], dtype=F64)
+    found = oscillation(torch.cos(T[:, None, None] * omega))
+    torch.testing.assert_close(found.frequency, omega, rtol=1e-4, atol=0)
+
+
+def test_the_answer_is_that_of_the_first_output_after_the_burn_in():
+    """Hypothesis: a transient of size 100 that shrinks by 1 % a step is gone after 1200 steps."""
+    clock = from_step(
+        lambda x, z: torch.cat(
+            [x[..., :1] + z, 0.99 * x[..., 1:] + 0.01 * 100 * (x[..., :1] < 1)], -1
+        ),
+        n_x=2,
+        n_z=1,
+        readout=lambda x: torch.stack([torch.sin(x[..., 0]) + x[..., 1], 5 + 0 * x[..., 0]], -1),
+    )
+    omega = torch.tensor([0.2, 0.3], dtype=F64)
+    answer = frequency_response(clock, omega)
+    torch.testing.assert_close(answer.mean, torch.zeros(2, dtype=F64), rtol=0, atol=2e-3)
+    torch.testing.assert_close(answer.amplitude, torch.ones(2, dtype=F64), rtol=1e-3, atol=0)
+    early = frequency_response(clock, omega, burn_in=0, steps=100)
+    assert (early.mean > 1).all()
+
+
+def test_phases_are_measured_in_windows_of_any_length_and_for_any_batch():
+    """Hypothesis: what is left after the last whole window is dropped; each phase is its own."""
+    t = torch.arange(1, 125, dtype=F64)[:, None, None]
+    omega = torch.tensor([[0.2, 0.5], [0.3, 0.7]], dtype=F64)
+    phase = torch.tensor([[0.0, 1.0], [-2.0, 3.0]], dtype=F64)
+    steps, found = phase_error(torch.sin(omega * t + phase), omega, window=30)
+    assert steps.tolist() == [30, 60, 90, 120]
+    torch.testing.assert_close(found, phase.expand(4, 2, 2), rtol=0, atol=1e-9)
+    steps, one = phase_error(torch.sin(omega * t[:30] + phase), omega, window=30)
+    assert steps.tolist() == [30]
+    torch.testing.assert_close(one[0], phase, rtol=0, atol=1e-9)

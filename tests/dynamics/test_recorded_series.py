@@ -71,6 +71,43 @@ def test_a_lag_takes_every_lth_measurement():
     assert found.exponent == pytest.approx(math.log(2), abs=0.05)
 
 
+def test_the_error_covers_the_spread_between_series():
+    """Hypothesis: over 40 recordings of 1500 steps of the Henon map the spread of the exponents is
+    that of the reported errors, within a factor of two, and few lie further than two errors off
+    their mean."""
+    starts = torch.tensor([0.1, 0.1], **F64) + 1e-3 * torch.arange(40, **F64)[:, None]
+    x = rnnlib.simulate(rnnlib.henon(), starts, 1500, burn_in=200)[..., 0]
+    found = [rnnlib.exponent_of_series(x[:, i], 2, 8) for i in range(40)]
+    exponents = np.array([one.exponent for one in found])
+    errors = np.array([one.error for one in found])
+    assert 0.5 < np.sqrt((errors**2).mean()) / exponents.std() < 2
+    assert (np.abs(exponents - exponents.mean()) > 2 * errors).sum() <= 6
+
+
+def test_the_exponent_is_the_slope_of_the_divergence_and_a_bend_is_an_error():
+    """Hypothesis: half the difference between the slopes of its two halves, where that is more."""
+    for steps, half in ((25, slice(14)), (24, slice(13))):
+        found = rnnlib.exponent_of_series(logistic(), 2, steps)
+        curve = found.divergence
+        early, late, whole = (
+            np.polyfit(np.arange(len(part)), part, 1)[0]
+            for part in (curve[half], curve[::-1][half][::-1], curve)
+        )
+        assert found.exponent == pytest.approx(whole)
+        assert found.error == pytest.approx(abs(early - late) / 2)
+
+
+def test_a_hundred_moments_are_enough_and_whole_numbers_a_series():
+    """Hypothesis: with dimension 2 and 5 steps, 106 measurements and no fewer."""
+    series = logistic()[:106]
+    assert math.isfinite(rnnlib.exponent_of_series(series, 2, 5).exponent)
+    with pytest.raises(ValueError, match="leave 99 moments with dimension=2, lag=1 and steps=5"):
+        rnnlib.exponent_of_series(series[:105], 2, 5)
+    whole = (1000 * logistic()).round().long()
+    found = rnnlib.exponent_of_series(whole.unique_consecutive(), 3, 5)
+    assert math.isfinite(found.exponent)
+
+
 def test_what_shows_no_exponent_says_why():
     with pytest.raises(ValueError, match="series repeats itself: .* at rest or periodic"):
         rnnlib.exponent_of_series(torch.arange(500) % 3, 2, 5)

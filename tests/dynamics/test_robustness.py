@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from rnnlib import linear, simulate
+from rnnlib import linear, logistic, simulate
 from rnnlib.dynamics.basins import Attractor, find_attractor
 from rnnlib.dynamics.robustness import return_curves, robustness
 from rnnlib.memory import memory_state
-from rnnlib.systems import one_unit, rotation
+from rnnlib.systems import elman, one_unit, rotation
 
 F64 = torch.float64
 quick = settings(deadline=None, max_examples=3, derandomize=True)
@@ -50,6 +50,57 @@ def test_return_times_grow_like_the_logarithm_of_the_size_over_that_of_the_eigen
     torch.testing.assert_close(found.times[:, 0], torch.where(expected <= 1, 0.0, expected).to(F64))
 
 
+def two_latches():
+    """Two uncoupled latches of gain 2, whose basins are the quadrants, and the first quadrant's."""
+    system = elman(2 * torch.eye(2, dtype=F64))
+    return system, find_attractor(system, torch.tensor([0.5, 0.5], dtype=F64))
+
+
+def test_in_a_plane_the_boundary_lies_where_a_component_changes_its_sign():
+    """Hypothesis: from (x*, x*) along (a, b) of length 1 at x* / max(-a, -b), however far out the
+    first size tried lies, and whatever the length of the direction given."""
+    system, attractor = two_latches()
+    directions = torch.tensor([[-1.0, 0], [0, -7], [-1, -1], [3, -4], [1, 2]], dtype=F64)
+    bit = memory_state(2.0)
+    expected = [bit, bit, bit * math.sqrt(2), bit / 0.8]
+    for sizes in ([0.5, 1.4, 2.0], [1.4, 1.6]):
+        found = robustness(
+            system, attractor, directions, torch.tensor(sizes, dtype=F64), horizon=60, bisections=24
+        )
+        assert found.radius[:4].tolist() == pytest.approx(expected, abs=1e-6)
+        assert found.radius[4] == sizes[-1] and found.width[4] == 0
+        assert found.times.shape == (len(sizes), 5)
+    for bisections, parts in ((0, 1), (3, 8)):
+        few = robustness(
+            system, attractor, directions[:1], torch.tensor([0.5, 1.3], dtype=F64), horizon=60,
+            bisections=bisections,
+        )  # fmt: skip
+        assert few.width.item() == pytest.approx(0.8 / parts)
+        assert few.radius <= bit < few.radius + few.width
+
+
+def test_the_first_point_of_a_cycle_is_the_one_that_is_disturbed():
+    """Hypothesis: on the logistic 2-cycle everything up to 1 returns, and nothing beyond."""
+    system = logistic(3.2)
+    cycle = find_attractor(system, torch.tensor([0.3], dtype=F64))
+    for points in (cycle.points, cycle.points.flip(0)):
+        found = robustness(
+            system, cycle._replace(points=points), torch.ones(1, 1, dtype=F64),
+            torch.tensor([0.0501, 0.1501, 0.61], dtype=F64), horizon=200,
+        )  # fmt: skip
+        assert found.radius.item() == pytest.approx(1 - points[0].item(), abs=1e-9)
+
+
+def test_the_shortest_horizon_is_one_step():
+    """Hypothesis: 0.5 x within reach 0.1 of 0 after one step: up to 0.2."""
+    half = linear(torch.tensor([[0.5]], dtype=F64))
+    origin = Attractor("fixed point", 1, torch.zeros(1, 1, dtype=F64), -0.7, 0.1)
+    one = torch.ones(1, 1, dtype=F64)
+    found = robustness(half, origin, one, torch.tensor([0.1, 1.0], dtype=F64), horizon=1)
+    assert found.radius.item() == pytest.approx(0.2, abs=1e-9)
+    assert found.times[:, 0].tolist() == [0, torch.inf]
+
+
 @pytest.mark.parametrize(
     ("directions", "sizes", "message"),
     [
@@ -57,6 +108,12 @@ def test_return_times_grow_like_the_logarithm_of_the_size_over_that_of_the_eigen
         (torch.ones(1, 1), torch.tensor([0.0, 0.1]), "positive"),
         (torch.zeros(1, 1), torch.tensor([0.1]), "without zeros"),
         (torch.ones(1, 2), torch.tensor([0.1]), "directions has shape"),
+        (torch.ones(1), torch.tensor([0.1]), "directions has shape"),
+        (torch.tensor([[1.0], [0.0]]), torch.tensor([0.1]), "without zeros"),
+        (torch.ones(1, 1), torch.ones(0), "increasing"),
+        (torch.ones(1, 1), torch.tensor([[0.1, 0.2]]), "increasing"),
+        (torch.ones(1, 1), torch.tensor([0.1, 0.1]), "increasing"),
+        (torch.ones(1, 1), torch.tensor([-0.1, 0.1]), "positive"),
         (torch.full((1, 1), torch.inf), torch.tensor([0.1]), "1 values that are not finite"),
         (torch.ones(1, 1), torch.tensor([0.1, torch.inf]), "finite sizes"),
         (torch.ones(1, 1), torch.tensor([torch.nan]), "finite sizes"),
@@ -106,3 +163,17 @@ def test_a_disturbed_latch_returns_at_the_rate_of_its_eigenvalue_and_a_rotation_
     to_set, to_twin = return_curves(turn, circle, 0.1 * orbit[0], steps=50)
     torch.testing.assert_close(to_twin, torch.full((51,), 0.1, dtype=F64), atol=1e-9, rtol=0)
     torch.testing.assert_close(to_set, torch.full((51,), 0.1, dtype=F64), atol=1e-3, rtol=0)
+
+
+def test_a_kick_across_the_boundary_leads_to_the_other_memory_and_one_along_it_back():
+    """Hypothesis: the distance from the attractor tends to that between the two, or to 0."""
+    system, attractor = two_latches()
+    bit = memory_state(2.0)
+    kick = torch.tensor([-1.5 * bit, 0.1], dtype=F64)
+    away, twin = return_curves(system, attractor, kick, steps=60)
+    assert away.shape == (61,) and away[0].item() == pytest.approx(float(kick.norm()))
+    assert away[-1].item() == twin[-1].item() == pytest.approx(2 * bit, abs=1e-9)
+    back, twin = return_curves(system, attractor, -kick, steps=60)
+    assert back[-1] < 1e-9 and twin[-1] < 1e-9
+    with pytest.raises(ValueError, match=r"disturbance has shape \(1,\); it must be \(2,\)"):
+        return_curves(system, attractor, kick[:1], steps=60)

@@ -452,8 +452,9 @@ def test_what_is_done_is_kept_when_interrupted():
 
     gain, shift = torch.tensor([[1.0, 0.5, 1.0, -1.0], [1.0, 0.0, 2.0, 0.0]], **F64)
     system = rnnlib.from_function(step, 1, {"gain": gain, "shift": shift})
-    with pytest.warns(UserWarning, match="steady_state was interrupted after"):
+    with pytest.warns(UserWarning, match="steady_state was interrupted after") as caught:
         found = rnnlib.steady_state(system, torch.full((4, 1), 3.0, **F64))
+    assert caught.pop(UserWarning).filename == __file__  # it points at the call
     words = [found.describe((i,)) for i in range(4)]
     assert words == ["undetermined", "fixed point", "undetermined", "neutral period 2"]
     assert found.settled.tolist() == [False, True, False, True]
