@@ -280,6 +280,8 @@ def test_a_state_beyond_the_bound_has_diverged():
     assert basins(still, far, burn_in=1, bound=4.0).labels.tolist() == [DIVERGENT, DIVERGENT, 0]
     assert find_attractor(still, far[0], burn_in=1, bound=4.0) is None
     assert find_attractor(still, far[2], burn_in=1, bound=4.0).kind == "fixed point"
+    ends = [find_attractor(still, 2.7e7 * start, burn_in=1) for start in far]
+    assert [end is None for end in ends] == [True, True, False]
     assert basins(still, 2.7e7 * far, burn_in=1).labels.tolist() == [DIVERGENT, DIVERGENT, 0]
 
 

@@ -70,8 +70,10 @@ CALLS = {
     "determinant": lambda: log_abs_det(by(None), POINT),
     "gaussian": lambda: gaussian_entropy(MATRIX),
     "boxes": lambda: box_entropy(CLOUD, 0.1),
-    "neighbours": lambda: torch.tensor(rnnlib.knn_entropy(CLOUD).entropy, device="cpu"),
-    "series": lambda: torch.tensor(rnnlib.exponent_of_series(SERIES, 2, 5).exponent, device="cpu"),
+    "neighbours": lambda: torch.tensor(rnnlib.knn_entropy(CLOUD).entropy, **F64, device="cpu"),
+    "series": lambda: torch.tensor(
+        rnnlib.exponent_of_series(SERIES, 2, 5).exponent, **F64, device="cpu"
+    ),
     "cost": lambda: rnnlib.cost(chaotic_lstm(), X0, TARGETS),
     "cost over": lambda: rnnlib.cost_over(line(), VALUES, x0=X0, targets=TARGETS),
 }
@@ -84,6 +86,18 @@ def test_the_sessions_default_device_does_not_matter(name):
     with torch.device("meta"):
         found = CALLS[name]()
     assert found.device == expected.device
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_sessions_default_dtype_does_not_matter(name):
+    """Hypothesis: what is drawn is drawn in double precision, whatever the default."""
+    expected, before = CALLS[name](), torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        found = CALLS[name]()
+    finally:
+        torch.set_default_dtype(before)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 
 

@@ -146,6 +146,8 @@ def test_nan_and_divergence_give_nan_and_leave_the_rest_alone():
     exponents = rnnlib.lyapunov_spectrum(rnnlib.logistic(r), x0, 1000).exponents[:, 0]
     assert exponents[0].item() == pytest.approx(math.log(2), abs=0.02)
     assert exponents[1:].isnan().all()
+    half = rnnlib.linear(torch.diag(torch.tensor([1e40, 0.5], **F64)))  # one component overflows
+    assert rnnlib.lyapunov_spectrum(half, torch.ones(2, **F64), 10).exponents.isnan().all()
 
 
 def test_float32_is_close_to_float64_where_the_orbit_is_regular():

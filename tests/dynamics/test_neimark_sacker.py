@@ -73,6 +73,25 @@ def test_a_map_in_normal_form_gives_back_its_coefficient_with_its_sign(d):
     assert amplitude == pytest.approx(math.sqrt(2))
 
 
+@pytest.mark.parametrize("angle", [0.9, 2.5])
+def test_bent_coordinates_do_not_change_the_coefficient(angle):
+    """Hypothesis: seen through (x, y + 0.7 x^2), then (x - 0.4 y^2, y), a normal form has quadratic
+    terms and the same coefficient."""
+    d = -0.3 + 0.7j
+    plain = in_normal_form(d, angle)
+
+    def bent(x, theta):
+        x, y = x.unbind(-1)
+        x = x + 0.4 * y**2
+        x, y = plain.step(torch.stack([x, y - 0.7 * x**2], -1)).unbind(-1)
+        y = y + 0.7 * x**2
+        return torch.stack([x - 0.4 * y**2, y], -1)
+
+    a, amplitude = normal_form(from_function(bent, 2), torch.zeros(2, dtype=F64))
+    assert a == pytest.approx(2 * d.real, rel=1e-9)
+    assert amplitude == pytest.approx(math.sqrt(2))
+
+
 def test_strong_resonances_are_at_a_third_and_a_quarter_of_a_turn():
     start = torch.zeros(2, dtype=F64)
     for angle, expected in ((2 * math.pi / 3, 0), (math.pi / 2, 0), (1.0, abs(np.exp(1j) - 1))):

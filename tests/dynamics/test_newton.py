@@ -142,6 +142,8 @@ def test_a_krylov_space_is_orthonormal_and_holds_the_map_and_newtons_step():
         torch.testing.assert_close(v @ target[k, :m], value[k], atol=1e-12, rtol=0)
         step = torch.linalg.lstsq(h[k], -target[k, :, None]).solution[:, 0]
         assert (matrix[k] @ (v @ step) + value[k]).norm() <= FORCING * value[k].norm()
+    many = newton._arnoldi(system, *(a[:1].expand(50, 40) for a in (x, value)), 60)
+    assert len(many[2]) == len(newton._arnoldi(system, x[:1], value[:1], 60)[2])
     few = newton._arnoldi(system, x, value, 3)
     assert len(few[2]) == 3 and few[0].shape == (2, 4, 3)
     assert len(newton._arnoldi(random_network(4, 0.9), draw(1, 4), draw(1, 4, seed=1), 60)[2]) <= 4

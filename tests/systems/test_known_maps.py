@@ -37,7 +37,8 @@ def test_a_linear_map_is_its_matrix_also_in_batches():
     system = rnnlib.linear(matrix)
     torch.testing.assert_close(system.step(x.expand(4, 3)), matrix @ x)
     torch.testing.assert_close(rnnlib.jacobian(system, x.expand(4, 3)), matrix)
-    assert system.n_x == 3
+    assert system.n_x == 3 and system.batch_shape == (4,)
+    assert rnnlib.linear(matrix[0]).batch_shape == ()
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (5, 3, 2)])
