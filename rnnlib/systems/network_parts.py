@@ -74,7 +74,7 @@ def only_layer(module: nn.Module) -> tuple[str, nn.Module]:
         ValueError: there are several.
     """
     found, kind = {}, type(module).__name__
-    for path, part in module.named_modules(remove_duplicate=True):
+    for path, part in module.named_modules():  # one that has two names comes once
         inner = unwrapped(part)
         if isinstance(inner, KINDS) and not hasattr(part, "_orig_mod"):
             found[path.replace("._orig_mod", "").replace("_orig_mod.", "")] = inner

@@ -61,6 +61,18 @@ def test_a_way_to_a_sink_is_measured_before_it_has_arrived():
     assert limits(system, x0, 80).arrived.all()
 
 
+def test_a_slow_way_to_a_point_off_the_origin_is_one():
+    """Hypothesis: towards (3, -2) by 0.1 % a step; on the way, and in whatever pieces."""
+    aim = torch.tensor([3.0, -2.0], **F64)
+    system = rnnlib.from_step(lambda x: aim + 0.999 * (x - aim), 2)
+    x0 = torch.tensor([[4.0, 0.0], [-9.0, -2.0], [3.0, 5.0]], **F64)
+    found = limits(system, x0, 500)
+    assert found.period.tolist() == [1, 1, 1] and not found.arrived.any()
+    torch.testing.assert_close(found.point, aim.expand(3, 2), atol=1e-9, rtol=0)
+    left = 0.999**500 * (x0 - aim).abs().amax(-1)
+    torch.testing.assert_close(found.distance, left)
+
+
 def test_a_cycle_has_its_point_and_the_product_of_its_slopes():
     """Hypothesis: the 2-cycle of the logistic map in closed form, from near and from rest."""
     r = 3.3

@@ -135,13 +135,13 @@ def test_a_fixed_point_that_repels_says_so():
 
 
 def test_at_the_flip_nothing_is_claimed_and_beside_it_the_right_thing():
-    """Hypothesis: r = 3 settles as 1 / sqrt(t), whose steps shorten by 40 % from [4000, 6000] to
-    [6000, 8000]; below is a fixed point, above a 2-cycle, and chaos beside them is seen."""
+    """Hypothesis: at r = 3 the state flips about its limit by 1 / sqrt(t), so the steps shorten by
+    16 % from [4000, 6000] to [6000, 8000]; below is a fixed point, above a 2-cycle, and chaos beside them is seen."""
     r = torch.tensor([2.999, 3.0, 3.001, 3.9], **F64)
     found = rnnlib.steady_state(rnnlib.logistic(r), 0.3 * ONE, budget=8000)
     assert found.kind.tolist() == ["fixed point", "still settling", "periodic", "chaotic"]
     assert found.period.tolist() == [1, 0, 2, 0]
-    part = 1 - (6000**-0.5 - 8000**-0.5) / (4000**-0.5 - 6000**-0.5)
+    part = 1 - (8000**0.5 - 6000**0.5) / (6000**0.5 - 4000**0.5)
     told = f"after 8000 steps its steps shorten by {100 * part:.2g} % from half to half"
     assert found.reason[1] == told
 
@@ -472,6 +472,8 @@ def test_progress_shows_how_much_of_the_budget_is_spent(capsys):
 def test_many_orbits_are_printed_as_counts():
     found = rnnlib.steady_state(rnnlib.logistic(2.5), torch.full((20, 1), 0.3, **F64))
     assert repr(found) == "SteadyState of 20 orbits\n  20 x fixed point"
+    few = rnnlib.steady_state(rnnlib.logistic(2.5), torch.full((12, 1), 0.3, **F64))
+    assert repr(few).splitlines()[1:] == [f"  {i}: fixed point" for i in range(12)]
 
 
 def test_bad_arguments_name_themselves():

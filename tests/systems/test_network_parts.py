@@ -254,3 +254,38 @@ def test_what_is_no_network_is_refused():
         rnnlib.from_module(lambda x: x)
     with pytest.raises(TypeError, match="Conv1d; from_module knows .*from_cell"):
         rnnlib.from_module(nn.Conv1d(1, 1, 1))
+
+
+def test_a_layer_with_two_names_is_one_layer():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = self.second = nn.GRU(2, 3)
+
+        def forward(self, z):
+            return self.second(z)[0]
+
+    assert rnnlib.from_module(Twice()).n_x == 3
+
+
+def test_what_knows_one_batch_axis_may_read_all_steps_of_all_sequences():
+    """Hypothesis: a BatchNorm1d over time and batch together is found as what reads the layer."""
+
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.core, self.norm = nn.GRU(2, 3), nn.BatchNorm1d(3)
+
+        def forward(self, z):
+            h = self.core(z)[0]
+            return self.norm(h.flatten(0, -2)).reshape(h.shape)
+
+    net = Normed().double().eval()
+    with torch.no_grad():
+        net.norm.running_mean += 0.5
+    system = rnnlib.from_module(net)
+    x = torch.randn(4, 3, dtype=torch.float64)
+    z = torch.randn(4, 2, dtype=torch.float64)
+    torch.testing.assert_close(
+        system.read(system.step(x, z), z), net.norm(net.core(z[None], x[None])[0][0])
+    )

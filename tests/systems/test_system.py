@@ -1,5 +1,7 @@
 """Equation (1) as code: steps, batches of parameters, held inputs, the closed loop."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -165,6 +167,11 @@ def test_a_system_says_what_it_is():
     assert repr(net).startswith("<RNN: n_x=3, n_z=2; parameters weight_ih_l0 (3, 2), ")
     assert "held at z of shape (2,)" in repr(net.hold(torch.zeros(2)))
     assert "no parameters of its own" in repr(rnnlib.from_step(lambda x: x, 1))
+
+
+def test_a_system_is_a_value_that_nothing_changes():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        rnnlib.henon().n_x = 3
 
 
 def test_moving_a_system_leaves_whole_numbers_whole():

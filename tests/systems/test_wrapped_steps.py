@@ -159,3 +159,10 @@ def test_what_cannot_be_wrapped_says_why():
         broken.rate.fill_(torch.nan)
     with pytest.raises(ValueError, match="'rate' has 1 values that are not finite"):
         rnnlib.from_step(broken, 2, 2)
+
+
+def test_the_name_given_is_the_name_shown():
+    cell = torch.nn.GRUCell(2, 3)
+    assert rnnlib.from_cell(cell, 3, n_z=2, name="my cell").name == "my cell"
+    assert rnnlib.from_step(lambda x: x / 2, 1, name="my step").name == "my step"
+    assert rnnlib.from_function(lambda x, theta: x / 2, 1, name="my map").name == "my map"
