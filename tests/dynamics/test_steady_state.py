@@ -136,7 +136,8 @@ def test_a_fixed_point_that_repels_says_so():
 
 def test_at_the_flip_nothing_is_claimed_and_beside_it_the_right_thing():
     """Hypothesis: at r = 3 the state flips about its limit by 1 / sqrt(t), so the steps shorten by
-    16 % from [4000, 6000] to [6000, 8000]; below is a fixed point, above a 2-cycle, and chaos beside them is seen."""
+    16 % from [4000, 6000] to [6000, 8000]; below is a fixed point, above a 2-cycle, and chaos
+    beside them is seen."""
     r = torch.tensor([2.999, 3.0, 3.001, 3.9], **F64)
     found = rnnlib.steady_state(rnnlib.logistic(r), 0.3 * ONE, budget=8000)
     assert found.kind.tolist() == ["fixed point", "still settling", "periodic", "chaotic"]
