@@ -16,6 +16,7 @@ from rnnlib.runs.experiments import EXPERIMENTS, PRESETS, SineExperiment, config
 from rnnlib.runs.language_dynamics import analyse_language, reading_sizes
 from rnnlib.runs.loss_jumps import Coincidence, changes_between, coincidence, loss_jumps
 from rnnlib.runs.parameters import check_notebook
+from rnnlib.runs.precision import Paired, best_value, in_both_precisions, paired
 from rnnlib.runs.scoreboard import CLAIMS, SINE, Claim, Score, scores
 from rnnlib.runs.sine_dynamics import (
     RESTS,
@@ -31,6 +32,10 @@ from rnnlib.runs.sine_dynamics import (
 )
 
 __all__ = [
+    "Paired",
+    "best_value",
+    "in_both_precisions",
+    "paired",
     "Attempt",
     "Cell",
     "board",

@@ -16,7 +16,7 @@ from rnnlib.files import FileError
 from rnnlib.runs import store
 from rnnlib.runs.experiments import Experiment, configure, training_settings
 
-SWEPT = ("model", "length", "seed")
+SWEPT = ("model", "length", "seed", "layer_precision")
 NEEDED = {"shows", "experiment", "preset"}
 LEAST = 120.0  # seconds of a run on its way, to estimate from
 ALLOWED = {*NEEDED, *SWEPT, "settings", "chapter", "extension"}
