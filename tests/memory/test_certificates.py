@@ -21,6 +21,7 @@ from rnnlib.memory.certificates import (
     METHODS,
     STACKED,
     Certificate,
+    _componentwise,
     certify,
     certify_orthogonal,
 )
@@ -495,6 +496,22 @@ def test_two_steps_prove_what_one_does_not():
     one, two = (a.abs() + r for a, r in (once, product(once, once)))
     assert collatz_wielandt(one)[0] > 1.2
     assert collatz_wielandt(two)[0] == pytest.approx(0.81, abs=0.02)
+    constant, norm = _componentwise(network, narrow.states, z, 2)  # 1.27^2 by one step's own
+    assert 0.81 < constant < 0.83 and norm.p == INF
+
+
+def test_a_certificate_says_for_which_inputs_it_holds():
+    """Hypothesis: those that were asked about, but for tanh networks, whose slope is at most 1
+    whatever comes in, and for norms of their weights."""
+    for kind, method, bound in (
+        ("gru", "componentwise", 0.7),
+        ("lstm", "miller-hardt", 0.7),
+        ("elman", "quadratic", 0.7),
+        ("elman", "componentwise", INF),
+        ("elman", "spectral", INF),
+    ):
+        low, high = certify(random_cell(kind, 0, 0.2), 0.7, method).inputs
+        assert low.tolist() == [-bound] * 2 and high.tolist() == [bound] * 2, (kind, method)
 
 
 # --- rounding ---
@@ -603,6 +620,7 @@ def test_a_search_beside_a_proof_is_reported_apart():
         proof = certify(system, box=(-1.0, 1.0))
         assert 0.1 * proof.constant < proof.found <= proof.constant
         assert f"found by search: {proof.found:.4g}" in str(proof)
+        assert proof.euclidean(3).found is None  # it was found in another norm
     with pytest.raises(ValueError, match="search a system"):
         certify(system.theta, box=(-1.0, 1.0))
 

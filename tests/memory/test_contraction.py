@@ -125,6 +125,18 @@ def test_the_distortion_bounds_the_euclidean_norm():
     assert spread.max() / spread.min() <= blocks.distortion
 
 
+def test_pairs_are_as_far_apart_as_the_box_is_wide_and_down_to_the_separation():
+    """Hypothesis: in the max norm the first pair's distance is that of the box times its random
+    direction, and each further one falls by the same factor."""
+    seen = []
+    system = from_function(lambda x, theta: seen.append(x.detach().clone()) or 2 * x, 1)
+    pair_search(system, -1.0, 1.0, norm=INF, starts=41, steps=0, separation=1e-4)
+    apart = (seen[-2] - seen[-1]).abs()[:, 0]
+    distance = 2 * 1e-4 ** torch.linspace(0, 1, 41, dtype=torch.float64)
+    assert (apart <= distance * (1 + 1e-9)).all()
+    assert float((apart / distance).median()) > 0.2  # directions are uniform, some are cut
+
+
 def test_a_jump_has_no_lipschitz_constant():
     """Hypothesis: at a jump the pair search grows without bound as pairs get closer."""
     system = from_function(lambda x, theta: x.sign() * (x.abs() + 0.5), 1)

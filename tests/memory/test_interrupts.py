@@ -37,9 +37,10 @@ def cell(stop_at: int | None = None):
 
 def test_only_an_interrupt_is_kept():
     """Hypothesis: Ctrl-C becomes a warning that says what the result is, any error stays one."""
-    with pytest.warns(UserWarning, match="interrupted: the result is half of it"):
+    with pytest.warns(UserWarning, match="interrupted: the result is half of it") as seen:
         with kept_on_interrupt("half of it"):
             raise KeyboardInterrupt
+    assert seen[0].filename == __file__  # the work that was stopped
     with pytest.raises(ZeroDivisionError), kept_on_interrupt("nothing"):
         raise ZeroDivisionError
 

@@ -52,6 +52,7 @@ def test_more_steps_of_an_escape_need_less_effort_than_one_kick():
     assert efforts[0] == pytest.approx((2 * memory_state(2.0)) ** 2 / 2)
     assert all(b < a + 1e-6 for a, b in zip(efforts[:-1], efforts[1:], strict=True))
     assert efforts[-2] - efforts[-1] < 1e-3
+    assert escape_effort(2.0) == efforts[4]  # 12 steps if nothing else is said
 
 
 def test_the_measured_threshold_is_the_closed_form():

@@ -315,6 +315,18 @@ def test_errors_in_rows_are_balanced_against_their_columns():
     worst = torch.linalg.matrix_norm(some[0] @ (d[:, :, None] * some[1].double()), ord=2).max()
     assert float(worst) <= bound < 1.7 * float(worst)
     assert structured(eye, [(0 * r, 2 * eye)]) == 0
+    alone = torch.tensor([0.5, 0.0, 0.0], **F64)  # rows without a factor count nothing
+    assert structured(eye, [(alone, 0.5 * eye)]) == pytest.approx(0.25)
+
+
+def test_a_miss_counts_whichever_way_it_points():
+    """Hypothesis: from 0 to (3, -4) in a norm that turns, of length |(-1, 7)| or somewhat more."""
+    turn = QuadraticNorm(torch.tensor([[1.0, 1.0], [1.0, -1.0]], **F64))
+    step = local_step(linear(0.5 * torch.eye(2, **F64)), None, 0.0)
+    for sign in (1, -1):
+        target = sign * torch.tensor([3.0, -4.0], **F64)
+        missed = step.misses(torch.zeros(2, **F64), target, turn)
+        assert float(turn(target)) <= missed < 1.2 * float(turn(target))
 
 
 def test_a_ball_has_its_rim_and_is_itself_alone():
@@ -342,6 +354,9 @@ def test_bad_arguments_say_what_to_do():
         certify_near(system, x, rate=1.5)
     with pytest.raises(ValueError, match=r"shape \(2,\); give one finite state of shape \(1,\)"):
         certify_near(system, torch.zeros(2, **F64))
+    two = linear(0.5 * torch.eye(2, **F64))
+    with pytest.raises(ValueError, match="give one finite state"):
+        certify_near(two, torch.tensor([0.0, math.nan], **F64), curvature=0.0)
     with pytest.raises(ValueError, match="no input is given"):
         certify_near(nn.GRU(2, 3), torch.zeros(3))
     with pytest.raises(ValueError, match="whether it is tanh or relu"):
