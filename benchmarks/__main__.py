@@ -7,9 +7,11 @@ from benchmarks import (
     fixed_points,
     language_model,
     orthogonal_rnn,
+    peers,
     side_by_side,
     steady_states,
     training,
+    watching,
 )
 
 if __name__ == "__main__":
@@ -21,5 +23,7 @@ if __name__ == "__main__":
     language_model.main()
     explorer.main()
     fixed_points.main()
+    watching.main()
+    peers.main()
     side_by_side.main()
     steady_states.main()
