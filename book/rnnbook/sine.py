@@ -56,14 +56,14 @@ def birth_of(table: pd.DataFrame, crossings: pd.DataFrame) -> Birth | None:
         table: from `rnnlib.runs.read_dynamics`.
         crossings: from `rnnlib.runs.read_crossings`.
     """
-    moves = table["amplitude"] > MOVES
-    moving = table[moves]
+    moves = table["amplitude"].to_numpy() > MOVES
+    moving = table.loc[moves]
     last_rest = table["epoch"][~moves].max() if (~moves).any() else -1
     staying = moving[moving["epoch"] > last_rest]
     if staying.empty:
         return None
     stays = staying.iloc[0]
-    later = crossings[crossings["after"] > stays["epoch"]]
+    later = crossings.loc[crossings["after"].to_numpy() > stays["epoch"]]
     return Birth(moving, moving.iloc[0], stays, bool(stays["modulus"] < 1), later)
 
 

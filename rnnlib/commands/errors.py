@@ -36,7 +36,7 @@ REMEDIES = {
 
 def explain(error: Exception) -> str | None:
     """Return what to tell of an error that the user can mend; None for a fault of ours."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return (
             "there is too little memory on the device. Choose a smaller batch_size or n_hidden, "
             "or another device."
