@@ -18,7 +18,7 @@ def test_a_writer_of_pronunciations_remembers_with_multipliers_just_below_one():
     head.load_state_dict({"weight": weights["fc_w"], "bias": weights["fc_b"]})
     sequence = weights["dec_emb"][10].expand(60, 1, 256)
     found = report(
-        pretrained.g2p_cell("dec"), sequence, head=head, budget=20.0, progress=False,
+        pretrained.g2p_cell("dec"), sequence, head=head, budget=60.0, progress=False,
         questions=["points", "influence"],
     )  # fmt: skip
     points = found.answers["points"].evidence
@@ -30,7 +30,7 @@ def test_a_writer_of_pronunciations_remembers_with_multipliers_just_below_one():
 def test_a_detector_of_speech_in_silence_has_one_slow_point():
     silence = pretrained.silero_features(pretrained.silence_noise_and_tone()[:1])
     found = report(
-        pretrained.silero_cell(), silence.expand(50, 1, 128), budget=10.0, progress=False,
+        pretrained.silero_cell(), silence.expand(50, 1, 128), budget=60.0, progress=False,
         questions=["approach", "points"],
     )  # fmt: skip
     assert set(found.answers["points"].evidence["stability"]) == {"stable"}
