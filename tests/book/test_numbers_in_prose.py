@@ -42,6 +42,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "0.25": "the authors' decay factor",
         **{str(number): "an entry's number" for number in range(1, 21)},
     },
+    "half_precision": {
+        "8": "bits of a factor in bfloat16, by its definition",
+    },
     "language_model": {
         "33278": "the words of WikiText-2",
         "800": "the paper's units",
